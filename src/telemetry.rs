@@ -49,6 +49,9 @@ const NOISY: [&str; 11] = [
 /// filter changes that.
 const INDISCREET: [&str; 6] = ["actix_http", "deadpool", "diesel", "h2", "postgres", "tokio_postgres"];
 
+/// Logs an error for each request that cannot be parsed, so that a stranger could fill the log.
+const FED_BY_STRANGERS: &str = "actix_http::h1::dispatcher";
+
 /// The filter in force, once the log is set up.
 static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
@@ -84,7 +87,7 @@ pub fn init(filter: &str, format: LogFormat, bars: Option<MultiProgress>) -> Res
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
     };
     let (filter, handle) = reload::Layer::new(filter);
-    let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter.and(filter_fn(is_discreet))));
+    let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter.and(filter_fn(may_be_logged))));
     #[cfg(feature = "otlp")]
     let subscriber = subscriber.with(otlp::layer()?);
     subscriber.try_init()?;
@@ -125,8 +128,11 @@ pub fn is_filter(filter: &str) -> bool {
     parse_filter(filter).is_some()
 }
 
-fn is_discreet(event: &Metadata<'_>) -> bool {
-    *event.level() <= Level::INFO || !INDISCREET.iter().any(|target| event.target().starts_with(target))
+/// Whether an event may be in the log, whatever the filter.
+fn may_be_logged(event: &Metadata<'_>) -> bool {
+    let is_discreet =
+        *event.level() <= Level::INFO || !INDISCREET.iter().any(|target| event.target().starts_with(target));
+    is_discreet && !event.target().starts_with(FED_BY_STRANGERS)
 }
 
 /// Stricter than the crate, which takes a misspelt level for a target and then shows nothing.
@@ -312,23 +318,28 @@ mod tests {
 
     #[test]
     fn what_logs_parameters_is_never_loud() {
-        let lines = Term::default();
-        let writer = {
-            let lines = lines.clone();
-            move || Shared(lines.clone())
-        };
-        let filter = parse_filter("trace,tokio_postgres=trace,tokio_postgres::query=trace").unwrap();
-        let layer = fmt::layer().compact().with_ansi(false).without_time().with_writer(writer);
-        let subscriber = Registry::default().with(layer.with_filter(filter.and(filter_fn(is_discreet))));
-        with_default(subscriber, || {
+        let lines = logged("trace,tokio_postgres=trace,tokio_postgres::query=trace", || {
             let span = tracing::info_span!(target: "tokio_postgres", "query");
             let _entered = span.enter();
             tracing::debug!(target: "tokio_postgres::query", "executing with parameters");
             tracing::info!(target: "tokio_postgres::connection", "notice");
             tracing::trace!(target: "segno", "ours");
         });
-        let lines = lines.lines().join("\n");
         assert!(lines.contains("notice") && lines.contains("ours") && !lines.contains("parameters"), "{lines}");
+    }
+
+    #[test]
+    fn requests_that_cannot_be_parsed_do_not_fill_the_log() {
+        for filter in ["info", "trace", "warn,actix_http=trace", "actix_http::h1::dispatcher=error"] {
+            let lines = logged(filter, || {
+                tracing::error!(target: "actix_http::h1::dispatcher", "stream error: request parse error");
+                tracing::error!(target: "segno", "ours");
+                tracing::error!(target: "actix_http::h1::encoder", "theirs");
+            });
+            assert!(!lines.contains("parse error"), "{filter}: {lines}");
+            assert_eq!(lines.contains("ours"), !filter.starts_with("actix"), "{filter}: {lines}");
+            assert_eq!(lines.contains("theirs"), !filter.starts_with("actix"), "{filter}: {lines}");
+        }
     }
 
     #[test]
@@ -369,6 +380,20 @@ mod tests {
         let stderr = stderr_with("off");
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
         assert!(stderr.starts_with("panicked at src/telemetry.rs:") && stderr.ends_with(": two lines\n"), "{stderr}");
+    }
+
+    /// The log, under that filter, of what happens.
+    fn logged(filter: &str, happens: impl FnOnce()) -> String {
+        let lines = Term::default();
+        let writer = {
+            let lines = lines.clone();
+            move || Shared(lines.clone())
+        };
+        let filter = parse_filter(filter).unwrap();
+        let layer = fmt::layer().compact().with_ansi(false).without_time().with_writer(writer);
+        let subscriber = Registry::default().with(layer.with_filter(filter.and(filter_fn(may_be_logged))));
+        with_default(subscriber, happens);
+        lines.lines().join("\n")
     }
 
     /// A terminal that remembers the lines written to it.
