@@ -1,6 +1,7 @@
 //! File names of lists, the same in a folder, in a zip and for a browser.
 
 use super::{Format, What};
+use crate::model::text::seen;
 use std::collections::BTreeSet;
 
 /// Longest file name that is made of a playlist's name, in characters.
@@ -43,11 +44,12 @@ impl Names {
     }
 }
 
-/// As in Exportify: in lower case, without characters that are a problem for file systems or shells.
+/// As in Exportify: in lower case, without characters that are a problem for file systems or shells, or that are invisible
+/// and change how the name looks.
 fn harmless(name: &str) -> String {
     let mut made = String::new();
-    for c in name.to_lowercase().chars().take(NAME_LEN_MAX) {
-        let is_odd = c.is_control() || c.is_whitespace() || "/\\<>:;\"|=,.?*[]".contains(c);
+    for c in seen(name).to_lowercase().chars().take(NAME_LEN_MAX) {
+        let is_odd = c.is_whitespace() || "/\\<>:;\"|=,.?*[]".contains(c);
         match c {
             _ if !is_odd => made.push(c),
             _ if !made.ends_with('_') => made.push('_'),
@@ -68,6 +70,9 @@ mod tests {
             ("../../etc/passwd", "_etc_passwd.csv"),
             ("a \u{1b}[2J. b", "a_2j_b.csv"),
             ("", "_.csv"),
+            ("song\u{202e}vsc.exe\u{2066}", "songvsc_exe.csv"),
+            ("\u{feff}a\u{200b}b\u{200e}", "ab.csv"),
+            ("\u{2069}", "_.csv"),
             ("Ünïcödé 日本", "ünïcödé_日本.csv"),
         ] {
             assert_eq!(playlist_file(name, Format::Csv), expected);
