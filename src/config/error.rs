@@ -9,6 +9,8 @@ pub enum ConfigError {
     Missing(PathBuf),
     #[error("the configuration file {} is a directory", .0.display())]
     Directory(PathBuf),
+    #[error("the configuration file {} is not a regular file; name one that is", .0.display())]
+    NotAFile(PathBuf),
     #[error("cannot read the configuration file {}", path.display())]
     Unreadable {
         path: PathBuf,

@@ -10,7 +10,6 @@ use super::{
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    fs::File,
     io::{self, Read},
     ops::Range,
     path::{Path, PathBuf},
@@ -54,13 +53,11 @@ pub fn find_file(
     warnings: &mut Vec<String>,
 ) -> Result<Option<FileText>, ConfigError> {
     if let Some(path) = cli_path {
-        let opened = File::open(cwd.join(path)).and_then(|file| {
-            let is_readable_by_others = trust::is_readable_by_others(&file.metadata()?);
-            Ok(Opened { file, is_readable_by_others })
-        });
-        return match opened {
+        return match trust::open_named(&cwd.join(path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ConfigError::Missing(path.to_owned())),
-            opened => text_of(path, opened).map(Some),
+            Ok(None) => Err(ConfigError::NotAFile(path.to_owned())),
+            Ok(Some(opened)) => text_of(path, Ok(opened)).map(Some),
+            Err(error) => text_of(path, Err(error)).map(Some),
         };
     }
     let in_cwd = Some((PathBuf::from(FILE_NAME), cwd.join(FILE_NAME), true));

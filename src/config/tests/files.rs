@@ -27,6 +27,19 @@ fn a_file_named_on_the_command_line_must_be_there_and_be_readable_text() {
 
 #[cfg(unix)]
 #[test]
+fn a_pipe_or_a_device_named_on_the_command_line_holds_nothing_up() {
+    let house = House::new();
+    let (pipe, socket) = (house.root.path().join("work/pipe"), house.root.path().join("work/socket"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for name in ["pipe", "socket", "/dev/zero"] {
+        let error = house.load_from(name).unwrap_err();
+        assert_eq!(error.to_string(), format!("the configuration file {name} is not a regular file; name one that is"));
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn a_file_that_cannot_be_opened_is_an_error_with_its_cause() {
     let house = House::new();
     std::os::unix::fs::symlink("loop.toml", house.root.path().join("work/loop.toml")).unwrap();
