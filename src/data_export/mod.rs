@@ -1,8 +1,9 @@
 //! Reads the files that Spotify gives a person on request: the extended streaming history and the account data.
 //!
-//! Everything here comes from a file that anybody may have made. It is read once, from front to back, a row at a time,
-//! in constant memory: [`elements`] bounds the cost of a row, [`sources`] that of a document. A row that makes no sense
-//! costs that row, a truncated document what follows the break, and both are counted.
+//! Everything here comes from a file that anybody may have made. It is read from front to back, a row at a time, in
+//! constant memory: [`elements`] bounds the cost of a row, [`sources`] that of a document. A row that makes no sense costs
+//! that row, a truncated document what follows the break, and both are counted. A zip knows the checksum of each document:
+//! one that is damaged costs all its rows, since any of them may be wrong.
 
 mod content;
 mod elements;

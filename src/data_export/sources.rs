@@ -129,9 +129,10 @@ impl Found {
             if entry.is_dir() || is_left_out || !has_ending(&name, &[".json"]) {
                 continue;
             }
-            // A file that cannot be unpacked is reported when it is read.
-            let beginning = read_beginning(&mut entry).unwrap_or_default();
-            let content = recognise(base_name(&name), &beginning);
+            let content = match read_beginning(&mut entry) {
+                Ok(beginning) => recognise(base_name(&name), &beginning),
+                Err(_) => Content::Other("a damaged file; download the export again"),
+            };
             let len = entry.size();
             let name = format!("{shown}/{name}");
             self.add(root, Document { path: path.to_owned(), entry: Some(number), name, content, len })?;
@@ -155,7 +156,8 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// Passes the text of a document to `read`, without a byte order mark.
+    /// Passes the text of a document to `read`, without a byte order mark. One from a zip is unpacked once before, to
+    /// its end, where its checksum is compared: no row of a damaged one is used.
     pub fn with<T>(
         &mut self,
         document: &Document,
@@ -173,14 +175,19 @@ impl Opener {
                     self.zip = Some((document.path.clone(), archive));
                 }
                 let (_, archive) = self.zip.as_mut().expect("it was just opened");
-                let mut entry = archive.by_index(number).map_err(|error| match error {
-                    ZipError::UnsupportedArchive(ZipError::PASSWORD_REQUIRED) => "it needs a password".to_owned(),
-                    error => error.to_string(),
-                })?;
-                without_mark(&mut entry, read).map_err(told)
+                let checked = io::copy(&mut unpack(archive, number)?.take(DOCUMENT_LEN_MAX + 1), &mut io::sink());
+                checked.map_err(|error| format!("it is damaged ({error}); download the export again"))?;
+                without_mark(&mut unpack(archive, number)?, read).map_err(told)
             }
         }
     }
+}
+
+fn unpack(archive: &mut ZipArchive<BufReader<File>>, number: usize) -> Result<impl Read + '_, String> {
+    archive.by_index(number).map_err(|error| match error {
+        ZipError::UnsupportedArchive(ZipError::PASSWORD_REQUIRED) => "it needs a password".to_owned(),
+        error => error.to_string(),
+    })
 }
 
 fn without_mark<T>(reader: &mut dyn Read, read: impl FnOnce(BufReader<&mut dyn Read>) -> T) -> io::Result<T> {
