@@ -17,7 +17,7 @@
 //! | [`metrics`] | what the service counts of itself, for Prometheus |
 //! | [`model`] | the words of the domain |
 //! | [`sandbox`] | a stand-in Web API server for the demo and the tests; it shares nothing with the rest |
-//! | [`clock`], [`processes`], [`tls`], [`faults`] | the only place that reads the time; which processes run on this machine; cryptography; points where tests make actors panic |
+//! | [`clock`], [`processes`], [`parts`], [`tls`], [`faults`] | the only place that reads the time; which processes run on this machine; files that are put in place whole; cryptography; points where tests make actors panic |
 //!
 //! # One batch
 //!
@@ -52,6 +52,7 @@ pub mod faults;
 pub mod metrics;
 pub mod model;
 pub mod notify;
+pub mod parts;
 pub mod processes;
 pub mod sandbox;
 pub mod spotify;

@@ -21,15 +21,16 @@ pub fn is_gone(other: &Owner, us: &Owner) -> bool {
     is_here && (other.pid == us.pid || !lives(other.pid))
 }
 
-/// Asked from the system and not looked up in `/proc`, where other users' processes may be hidden.
+/// Whether a process of this machine, or of our part of it, has that id. Asked from the system and not looked up in
+/// `/proc`, where other users' processes may be hidden.
 #[cfg(unix)]
-fn lives(pid: u32) -> bool {
+pub fn lives(pid: u32) -> bool {
     use rustix::{io::Errno, process::Pid};
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(Errno::SRCH))
 }
 
 #[cfg(not(unix))]
-fn lives(_: u32) -> bool {
+pub fn lives(_: u32) -> bool {
     true
 }

@@ -3,11 +3,12 @@
 
 use super::sqlite::{Absent, explain, prepare_file, refuse_foreign};
 use super::{DatabaseUrl, StoreError};
+use crate::parts::{Access, Part};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::Text;
 use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -32,19 +33,18 @@ pub fn back_up(url: &DatabaseUrl, to: &Path) -> Result<u64, StoreError> {
         Ok(reason) => failed(&reason),
         Err(error) => error,
     })?;
-    let part = part_of(&target).ok_or_else(|| failed(&"it names no file"))?;
-    let copied = write(from, &part).and_then(|()| {
-        let len = std::fs::metadata(&part)?.len();
-        std::fs::rename(&part, &target)?;
+    let (part, file) = Part::create(&target, Access::Owner).map_err(|error| failed(&error))?;
+    // SQLite opens it itself, and closing this one later would drop its locks.
+    drop(file);
+    let copied = write(from, part.path()).and_then(|()| {
+        let len = std::fs::metadata(part.path())?.len();
+        part.put_in_place()?;
         // The name has to be on the disk, too.
         if let Some(folder) = target.parent() {
             File::open(folder)?.sync_all()?;
         }
         Ok(len)
     });
-    if copied.is_err() {
-        let _ = std::fs::remove_file(&part);
-    }
     copied.map_err(|error| failed(&error))
 }
 
@@ -79,19 +79,8 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Where the copy is made, in the same folder, so that putting it in place is one step.
-fn part_of(to: &Path) -> Option<PathBuf> {
-    let name = to.file_name()?.to_str()?;
-    Some(to.with_file_name(format!(".{name}.{}.part", std::process::id())))
-}
-
 fn write(from: &Path, part: &Path) -> io::Result<()> {
     let other = |error: StoreError| io::Error::other(error.to_string());
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    drop(options.open(part)?);
     let text = |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| io::Error::other("a path is not UTF-8"));
     let (from_text, part_text) = (text(from)?, text(part)?);
     let open = |path: &str| SqliteConnection::establish(path).map_err(|error| io::Error::other(error.to_string()));

@@ -28,12 +28,12 @@ struct Layer {
     is_pure: bool,
 }
 
-const LAYERS: [Layer; 21] = [
+const LAYERS: [Layer; 22] = [
     layer("model", &[], OUTSIDE).pure(),
     layer("engine", &["model"], OUTSIDE).pure(),
     layer("spotify", &["model", "tls"], &["actix", "diesel"]),
     layer("data_export", &["model"], OUTSIDE),
-    layer("store", &["model", "tls", "faults"], &["actix", "reqwest"]),
+    layer("store", &["model", "tls", "faults", "parts"], &["actix", "reqwest"]),
     layer(
         "actors",
         &["model", "engine", "spotify", "store", "notify", "metrics", "clock", "processes", "faults"],
@@ -65,6 +65,7 @@ const LAYERS: [Layer; 21] = [
     layer("config", &["model", "telemetry"], &["actix", "diesel", "reqwest"]),
     layer("clock", &["faults"], &["actix", "diesel", "reqwest"]),
     layer("processes", &["model"], OUTSIDE),
+    layer("parts", &["processes"], OUTSIDE),
     layer("faults", &[], OUTSIDE),
     layer("telemetry", &["model", "tls"], OUTSIDE),
     layer("tls", &[], OUTSIDE),

@@ -65,11 +65,11 @@ pub async fn run(args: ExportArgs, config: &Config) -> Result<Exit, CommandError
     job.rows.progress.finish_and_clear();
     match written {
         None => {
-            out.abandon();
+            drop(out);
             Err(CommandError::new(Exit::Interrupted, "stopped; nothing was left half-written"))
         }
         Some(Err(error)) => {
-            out.abandon();
+            drop(out);
             // A reader that closes the pipe early is no reason to fail.
             if error.is_broken_pipe { Ok(Exit::Done) } else { Err(error.error) }
         }

@@ -1,7 +1,7 @@
-//! Where an export goes: stdout, a file, a folder of files, or a zip. Files are written under another name beside their
-//! place and moved into it when complete.
+//! Where an export goes: stdout, a file, a folder of files, or a zip. Files are moved into their place when complete.
 
 use super::super::{CommandError, Exit};
+use crate::parts::{Access, Part};
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
@@ -9,14 +9,12 @@ use std::{
 };
 use zip::{ZipWriter, write::SimpleFileOptions};
 
-/// Suffix of a file until it is complete.
-const PART: &str = "segno-part";
-
+/// Dropping it removes everything that is not in its place.
 pub(super) enum Out {
     Stdout(BufWriter<io::Stdout>),
-    File { file: BufWriter<File>, to: PathBuf },
-    Folder { folder: PathBuf, current: Option<(BufWriter<File>, PathBuf)>, written: Vec<PathBuf> },
-    Zip { zip: Box<ZipWriter<BufWriter<File>>>, to: PathBuf },
+    File { file: BufWriter<File>, part: Part, to: PathBuf },
+    Folder { folder: PathBuf, current: Option<(BufWriter<File>, Part)>, written: Vec<Part> },
+    Zip { zip: Box<ZipWriter<BufWriter<File>>>, part: Part, to: PathBuf },
 }
 
 impl Out {
@@ -32,8 +30,8 @@ impl Out {
         let failed =
             |error: io::Error| CommandError::new(Exit::Failed, format!("cannot write to {}: {error}", path.display()));
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip")) {
-            let file = File::create(part_of(path)).map_err(failed)?;
-            return Ok(Out::Zip { zip: Box::new(ZipWriter::new(BufWriter::new(file))), to: path.to_owned() });
+            let (part, file) = Part::create(path, Access::Usual).map_err(failed)?;
+            return Ok(Out::Zip { zip: Box::new(ZipWriter::new(BufWriter::new(file))), part, to: path.to_owned() });
         }
         let is_folder = path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/');
         if is_one_file {
@@ -41,8 +39,8 @@ impl Out {
             if is_folder {
                 fs::create_dir_all(path).map_err(failed)?;
             }
-            let file = File::create(part_of(&to)).map_err(failed)?;
-            return Ok(Out::File { file: BufWriter::new(file), to });
+            let (part, file) = Part::create(&to, Access::Usual).map_err(failed)?;
+            return Ok(Out::File { file: BufWriter::new(file), part, to });
         }
         if path.exists() && !path.is_dir() {
             let message = format!("{} is not a folder, and these are several lists", path.display());
@@ -62,8 +60,8 @@ impl Out {
                 if let Some(parent) = to.parent() {
                     fs::create_dir_all(parent)?;
                 }
-                let file = BufWriter::new(File::create(part_of(&to))?);
-                Ok(&mut current.insert((file, to)).0)
+                let (part, file) = Part::create(&to, Access::Usual)?;
+                Ok(&mut current.insert((BufWriter::new(file), part)).0)
             }
             Out::Zip { zip, .. } => {
                 zip.start_file(name, SimpleFileOptions::default()).map_err(io::Error::other)?;
@@ -74,10 +72,10 @@ impl Out {
 
     pub(super) fn end_file(&mut self) -> io::Result<()> {
         if let Out::Folder { current, written, .. } = self
-            && let Some((mut file, to)) = current.take()
+            && let Some((mut file, part)) = current.take()
         {
             file.flush()?;
-            written.push(to);
+            written.push(part);
         }
         Ok(())
     }
@@ -94,41 +92,21 @@ impl Out {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
                 Ok(()) | Err(_) => Ok(None),
             },
-            Out::File { file, to } => {
+            Out::File { file, part, to } => {
                 file.into_inner()?.sync_all()?;
-                fs::rename(part_of(&to), &to)?;
+                part.put_in_place()?;
                 Ok(Some(to))
             }
             Out::Folder { folder, written, .. } => {
-                written.iter().try_for_each(|to| fs::rename(part_of(to), to))?;
+                written.into_iter().try_for_each(Part::put_in_place)?;
                 Ok(Some(folder))
             }
-            Out::Zip { zip, to } => {
+            Out::Zip { zip, part, to } => {
                 let file = zip.finish().map_err(io::Error::other)?;
                 file.into_inner()?.sync_all()?;
-                fs::rename(part_of(&to), &to)?;
+                part.put_in_place()?;
                 Ok(Some(to))
             }
         }
     }
-
-    /// Removes everything half-written.
-    pub(super) fn abandon(self) {
-        let parts = match self {
-            Out::Stdout(_) => Vec::new(),
-            Out::File { to, .. } | Out::Zip { to, .. } => vec![to],
-            Out::Folder { current, written, .. } => current.map(|(_, to)| to).into_iter().chain(written).collect(),
-        };
-        for to in parts {
-            let _ = fs::remove_file(part_of(&to));
-        }
-    }
-}
-
-/// The name beside it under which a file is written.
-fn part_of(to: &Path) -> PathBuf {
-    let mut name = to.file_name().unwrap_or_default().to_os_string();
-    name.push(".");
-    name.push(PART);
-    to.with_file_name(name)
 }

@@ -40,7 +40,7 @@ fn read(path: &Path) -> String {
 
 fn assert_nothing_left(folder: &Path) {
     let names = fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.file_name());
-    let parts: Vec<_> = names.filter(|name| name.to_string_lossy().contains("segno-part")).collect();
+    let parts: Vec<_> = names.filter(|name| name.to_string_lossy().ends_with(".part")).collect();
     assert!(parts.is_empty(), "{parts:?}");
 }
 
