@@ -128,6 +128,7 @@ impl From<StoreError> for CommandError {
             | StoreError::Exposed { .. }
             | StoreError::OfAnother { .. }
             | StoreError::NoLocks { .. }
+            | StoreError::WouldReplace { .. }
             | StoreError::NotAFileToCopy => Exit::Usage,
             _ => Exit::Failed,
         };

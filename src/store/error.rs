@@ -54,6 +54,8 @@ pub enum StoreError {
          a local disk in SEGNO_DATABASE_URL, or use PostgreSQL", .path.display()
     )]
     NoLocks { path: PathBuf, reason: String },
+    #[error("{} is {what}, which would be lost; name another file", .path.display())]
+    WouldReplace { path: PathBuf, what: &'static str },
     #[error("cannot write a backup to {}: {reason}", .path.display())]
     NotBackedUp { path: PathBuf, reason: String },
     #[error("only a SQLite file is copied this way; PostgreSQL has pg_dump (see docs/backup.md)")]
@@ -146,6 +148,7 @@ impl StoreError {
             | StoreError::OfAnother { .. }
             | StoreError::Moved(_)
             | StoreError::NoLocks { .. }
+            | StoreError::WouldReplace { .. }
             | StoreError::NotBackedUp { .. }
             | StoreError::NotAFileToCopy
             | StoreError::Refused { .. }

@@ -25,6 +25,7 @@ mod due_playlists;
 mod error;
 mod export;
 mod feed;
+mod files;
 mod followers;
 mod gaps;
 mod heard;
@@ -81,6 +82,7 @@ pub use export::{
     TrackLine,
 };
 pub use feed::{Feed, FeedEvent, Position};
+pub use files::refuse_to_replace;
 pub use nodes::Beat;
 pub use pending::PendingKey;
 pub use plays::PlayCounts;

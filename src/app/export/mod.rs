@@ -29,20 +29,20 @@ use std::{
 
 pub async fn run(args: ExportArgs, config: &Config) -> Result<Exit, CommandError> {
     let whats = whats(&args)?;
-    let store = open_existing(config, "export").await?;
+    let (url, store) = (database_url(config)?, open_existing(config, "export").await?);
     let account = accounts::only(&store, args.account.account.as_deref(), "export").await?;
     let is_one_file = matches!(whats[..], [one] if one != What::Playlists) || args.playlist.is_some();
     let name = match (&args.playlist, whats.first()) {
         (Some(playlist), _) => playlist_file(playlist, args.format),
         (None, what) => list_file(what.copied().unwrap_or(What::All), args.format),
     };
-    let mut out = Out::open(args.out.as_deref(), is_one_file, &name)?;
+    let mut out = Out::open(args.out.as_deref(), is_one_file, &name, &url)?;
     if args.format == Format::Parquet && matches!(out, Out::Stdout(_)) && io::stdout().is_terminal() {
         return Err(usage("parquet is not for a terminal: name a file with --out FILE, or pipe it".into()));
     }
     let mut signals = Signals::to_stop()?;
     // Readers keep less of the file in memory than writers.
-    let readers = Store::open_readers(&database_url(config)?, &this_process("export").label)?;
+    let readers = Store::open_readers(&url, &this_process("export").label)?;
     let mut job = Job {
         source: Source {
             export: readers.export().await?,

@@ -1,7 +1,11 @@
 //! Where an export goes: stdout, a file, a folder of files, or a zip. Files are moved into their place when complete.
 
 use super::super::{CommandError, Exit};
-use crate::parts::{Access, Part};
+use crate::{
+    export::ExportError,
+    parts::{Access, Part},
+    store::{DatabaseUrl, refuse_to_replace},
+};
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
@@ -13,13 +17,18 @@ use zip::{ZipWriter, write::SimpleFileOptions};
 pub(super) enum Out {
     Stdout(BufWriter<io::Stdout>),
     File { file: BufWriter<File>, part: Part, to: PathBuf },
-    Folder { folder: PathBuf, current: Option<(BufWriter<File>, Part)>, written: Vec<Part> },
+    Folder { folder: PathBuf, database: DatabaseUrl, current: Option<(BufWriter<File>, Part)>, written: Vec<Part> },
     Zip { zip: Box<ZipWriter<BufWriter<File>>>, part: Part, to: PathBuf },
 }
 
 impl Out {
-    /// `name` is the name of a single file in a folder.
-    pub(super) fn open(path: Option<&Path>, is_one_file: bool, name: &str) -> Result<Out, CommandError> {
+    /// `name` is the name of a single file in a folder. Nothing may take the place of `database`, which is open.
+    pub(super) fn open(
+        path: Option<&Path>,
+        is_one_file: bool,
+        name: &str,
+        database: &DatabaseUrl,
+    ) -> Result<Out, CommandError> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
             if !is_one_file {
                 let message = "these are several lists: name a destination with --out FOLDER or --out FILE.zip";
@@ -30,6 +39,7 @@ impl Out {
         let failed =
             |error: io::Error| CommandError::new(Exit::Failed, format!("cannot write to {}: {error}", path.display()));
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip")) {
+            refuse_to_replace(database, path)?;
             let (part, file) = Part::create(path, Access::Usual).map_err(failed)?;
             return Ok(Out::Zip { zip: Box::new(ZipWriter::new(BufWriter::new(file))), part, to: path.to_owned() });
         }
@@ -39,24 +49,28 @@ impl Out {
             if is_folder {
                 fs::create_dir_all(path).map_err(failed)?;
             }
+            refuse_to_replace(database, &to)?;
             let (part, file) = Part::create(&to, Access::Usual).map_err(failed)?;
             return Ok(Out::File { file: BufWriter::new(file), part, to });
         }
+        refuse_to_replace(database, path)?;
         if path.exists() && !path.is_dir() {
             let message = format!("{} is not a folder, and these are several lists", path.display());
             return Err(CommandError::new(Exit::Usage, message));
         }
         fs::create_dir_all(path).map_err(failed)?;
-        Ok(Out::Folder { folder: path.to_owned(), current: None, written: Vec::new() })
+        let (folder, database) = (path.to_owned(), database.clone());
+        Ok(Out::Folder { folder, database, current: None, written: Vec::new() })
     }
 
     /// Begins a file of that name; if there is only one file, returns that.
-    pub(super) fn file(&mut self, name: &str) -> io::Result<&mut (dyn Write + Send)> {
+    pub(super) fn file(&mut self, name: &str) -> Result<&mut (dyn Write + Send), ExportError> {
         match self {
             Out::Stdout(out) => Ok(out),
             Out::File { file, .. } => Ok(file),
-            Out::Folder { folder, current, .. } => {
+            Out::Folder { folder, database, current, .. } => {
                 let to = folder.join(name);
+                refuse_to_replace(database, &to)?;
                 if let Some(parent) = to.parent() {
                     fs::create_dir_all(parent)?;
                 }

@@ -178,4 +178,36 @@ both! {
         let args = ["tracks", "--format", "csv", "--out", nowhere.to_str().expect("UTF-8")];
         export(&database, &args).run().assert_refused(1, &["cannot write to"]);
     }
+
+    fn no_database_is_replaced(backend) {
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(20, 2, 2, 1, 2));
+        Segno::on(&database, &sandbox, &["sync"]).succeed();
+        let folder = database.folder.path();
+        fs::write(folder.join("other.db"), "SQLite format 3\0 and more").expect("a file");
+        let mut places = vec![("other.db", "a SQLite database")];
+        if backend == Backend::Sqlite {
+            std::os::unix::fs::symlink("segno.db", folder.join("link")).expect("a link");
+            let (ours, part) = ("the database that segno uses", "a part of the database that segno uses");
+            places.extend([("segno.db", ours), ("link", ours), ("segno.db-wal", part), ("segno.db-journal", part)]);
+        }
+        for (name, what) in places {
+            let args = ["tracks", "--format", "csv", "--out", name];
+            export(&database, &args).run().assert_refused(2, &[&format!("{name} is {what}, which would be lost")]);
+            let args = ["--format", "csv", "--out", name];
+            export(&database, &args).run().assert_refused(2, &[&format!("{name} is {what}")]);
+        }
+        assert_eq!(database.count("saved_tracks"), 20);
+        assert_eq!(read(&folder.join("other.db")), "SQLite format 3\0 and more");
+        assert_nothing_left(folder);
+        // A list of the name of the database, in the folder of the database.
+        if backend == Backend::Sqlite {
+            let file = folder.join("tracks.csv");
+            fs::copy(database.file(), &file).expect("a copy");
+            let args = ["--format", "csv", "--out", "."];
+            let url = format!("sqlite:{}", file.display());
+            let ended = export(&database, &args).env("SEGNO_DATABASE_URL", &url).run();
+            ended.assert_refused(2, &["tracks.csv is the database that segno uses"]);
+            assert_nothing_left(folder);
+        }
+    }
 }
