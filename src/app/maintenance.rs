@@ -1,9 +1,10 @@
-//! `status` and `reset`: from the database alone, without requests.
+//! `status`, `reset` and `backup`: from the database alone, without requests.
 
 use super::{
     CommandError, Exit, accounts,
     database::{database_url, not_there, open_existing},
     print, print_json,
+    signals::Signals,
 };
 use crate::{
     cli::{BackupArgs, ResetArgs, StatusArgs, numbers::counted, report},
@@ -70,10 +71,15 @@ pub async fn reset(args: ResetArgs, config: &Config) -> Result<Exit, CommandErro
 }
 
 pub async fn backup(args: BackupArgs, config: &Config) -> Result<Exit, CommandError> {
-    let (url, to) = (database_url(config)?, args.path.clone());
+    let url = database_url(config)?;
     let what = url.to_string();
-    let copying = tokio::task::spawn_blocking(move || back_up(&url, &to)).await;
-    let copied = copying.map_err(|error| CommandError::failed(&error))?;
+    let mut signals = Signals::to_stop()?;
+    let copied = tokio::select! {
+        copied = back_up(url, args.path.clone()) => copied,
+        () = signals.stop() => {
+            return Err(CommandError::new(Exit::Interrupted, "stopped; nothing was left half-written"));
+        }
+    };
     let len = copied.map_err(|error| not_there(error, config))?;
     print(&format!("{what} is copied to {}: {}, checked\n", args.path.display(), counted(len, "byte")))?;
     Ok(Exit::Done)

@@ -1,7 +1,7 @@
 //! A copy of a SQLite database, taken while others read and write it: complete, as of one moment, checked, and put in
 //! place in one step. PostgreSQL has tools of its own for that.
 
-use super::sqlite::{Absent, explain, prepare_file, refuse_foreign};
+use super::sqlite::{Absent, explain, prepare_file, refuse_foreign, url_with};
 use super::{DatabaseUrl, StoreError};
 use crate::parts::{Access, Part};
 use diesel::connection::SimpleConnection;
@@ -11,6 +11,8 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use tokio::sync::oneshot;
 
 /// The only output of a check of a sound file.
 const SOUND: &str = "ok";
@@ -21,23 +23,21 @@ struct Finding {
     integrity_check: String,
 }
 
-/// Copies the database to `to`, which is absent or an earlier copy. Returns its length. Blocks.
-pub fn back_up(url: &DatabaseUrl, to: &Path) -> Result<u64, StoreError> {
-    let DatabaseUrl::Sqlite(from) = url else { return Err(StoreError::NotAFileToCopy) };
-    prepare_file(from, Absent::Refuse)?;
-    refuse_foreign(from)?;
-    let failed =
-        |error: &dyn std::fmt::Display| StoreError::NotBackedUp { path: to.to_owned(), reason: error.to_string() };
-    let target = std::path::absolute(to).map_err(|error| failed(&error))?;
-    may_replace(from, &target).map_err(|error| match error {
-        Ok(reason) => failed(&reason),
-        Err(error) => error,
-    })?;
-    let (part, file) = Part::create(&target, Access::Owner).map_err(|error| failed(&error))?;
-    // SQLite opens it itself, and closing this one later would drop its locks.
-    drop(file);
-    let copied = write(from, part.path()).and_then(|()| {
-        let len = std::fs::metadata(part.path())?.len();
+/// A copy that has its place.
+struct Begun {
+    from: PathBuf,
+    target: PathBuf,
+    part: Part,
+}
+
+/// Copies the database to `to`, which is absent or an earlier copy. Returns its length. Dropping the future removes what
+/// was written so far and waits for nothing.
+pub async fn back_up(url: DatabaseUrl, to: PathBuf) -> Result<u64, StoreError> {
+    let place = to.clone();
+    let Begun { from, target, part } = on_a_thread(move || begin(&url, &place)).await?;
+    let path = part.path().to_owned();
+    let copied = on_a_thread(move || write(&from, &path)).await;
+    let finished = copied.and_then(|len| {
         part.put_in_place()?;
         // The name has to be on the disk, too.
         if let Some(folder) = target.parent() {
@@ -45,7 +45,37 @@ pub fn back_up(url: &DatabaseUrl, to: &Path) -> Result<u64, StoreError> {
         }
         Ok(len)
     });
-    copied.map_err(|error| failed(&error))
+    finished.map_err(|error| not_written(&to, &error.to_string()))
+}
+
+/// Runs what takes long on a thread that the process does not wait for when it ends.
+async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, result) = oneshot::channel();
+    thread::spawn(move || {
+        // Without a receiver the result is dropped, and a part with it.
+        let _ = done.send(work());
+    });
+    result.await.expect("the work does not panic")
+}
+
+fn not_written(to: &Path, reason: &str) -> StoreError {
+    StoreError::NotBackedUp { path: to.to_owned(), reason: reason.to_owned() }
+}
+
+fn begin(url: &DatabaseUrl, to: &Path) -> Result<Begun, StoreError> {
+    let DatabaseUrl::Sqlite(from) = url else { return Err(StoreError::NotAFileToCopy) };
+    prepare_file(from, Absent::Refuse)?;
+    refuse_foreign(from)?;
+    let failed = |error: io::Error| not_written(to, &error.to_string());
+    let target = std::path::absolute(to).map_err(failed)?;
+    may_replace(from, &target).map_err(|error| match error {
+        Ok(reason) => not_written(to, &reason),
+        Err(error) => error,
+    })?;
+    let (part, file) = Part::create(&target, Access::Owner).map_err(failed)?;
+    // SQLite opens it itself, and closing this one later would drop its locks.
+    drop(file);
+    Ok(Begun { from: from.clone(), target, part })
 }
 
 /// Only an earlier copy of ours may be replaced. Errors: a reason, or a complete message.
@@ -79,24 +109,27 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn write(from: &Path, part: &Path) -> io::Result<()> {
+/// Writes into a file that exists; if it does not any more, the copy is not wanted. Returns its length.
+fn write(from: &Path, part: &Path) -> io::Result<u64> {
     let other = |error: StoreError| io::Error::other(error.to_string());
-    let text = |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| io::Error::other("a path is not UTF-8"));
-    let (from_text, part_text) = (text(from)?, text(part)?);
+    let from_text = from.to_str().ok_or_else(|| io::Error::other("a path is not UTF-8"))?;
+    let part_url = url_with(part, "mode=rw").ok_or_else(|| io::Error::other("a path is not UTF-8"))?;
     let open = |path: &str| SqliteConnection::establish(path).map_err(|error| io::Error::other(error.to_string()));
     let query = |path: &Path, error| other(explain(path, StoreError::Query(error)));
 
-    let mut connection = open(&from_text)?;
+    let mut connection = open(from_text)?;
     connection.batch_execute("PRAGMA busy_timeout = 5000").map_err(|error| query(from, error))?;
-    let vacuum = sql_query("VACUUM INTO ?").bind::<Text, _>(part_text.clone());
+    let vacuum = sql_query("VACUUM INTO ?").bind::<Text, _>(&part_url);
     vacuum.execute(&mut connection).map_err(|error| query(from, error))?;
     drop(connection);
 
-    let mut copy = open(&part_text)?;
+    let mut copy = open(&part_url)?;
     let findings: Vec<Finding> = sql_query("PRAGMA integrity_check").load(&mut copy).map_err(|e| query(part, e))?;
     if let Some(found) = findings.iter().find(|finding| finding.integrity_check != SOUND) {
         return Err(io::Error::other(format!("the copy is not sound: {}", found.integrity_check)));
     }
     drop(copy);
-    File::open(part)?.sync_all()
+    let file = File::open(part)?;
+    file.sync_all()?;
+    Ok(file.metadata()?.len())
 }

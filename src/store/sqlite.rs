@@ -182,13 +182,19 @@ struct Table {
     name: String,
 }
 
+/// The URL by which SQLite opens a file with options. `None` for a path that is not absolute.
+pub(super) fn url_with(path: &Path, options: &str) -> Option<String> {
+    let mut url = Url::from_file_path(path).ok()?;
+    url.set_query(Some(options));
+    Some(url.into())
+}
+
 /// Refuses a database with tables that are not ours. It is inspected by SQLite without the right to write: our own
 /// connection would switch it to the write-ahead log, and migrate it, before anyone could object. A file that cannot be
 /// read this way is left to the connection that follows, which reports why.
 pub(super) fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
-    let Ok(mut url) = Url::from_file_path(path) else { return Ok(()) };
-    url.set_query(Some("mode=ro"));
-    let Ok(mut connection) = SqliteConnection::establish(url.as_str()) else { return Ok(()) };
+    let Some(url) = url_with(path, "mode=ro") else { return Ok(()) };
+    let Ok(mut connection) = SqliteConnection::establish(&url) else { return Ok(()) };
     let names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
     let found = connection
         .batch_execute("PRAGMA busy_timeout = 5000")

@@ -1,6 +1,7 @@
 //! `segno backup`, and every command in the page about backups.
 
 use super::support::{Backend, Database, Sandbox, Segno, both, needs, wait_until};
+use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
 use serde_json::json;
 use std::{
     fs,
@@ -65,6 +66,37 @@ fn nothing_but_an_earlier_backup_is_replaced() {
     assert_eq!(fs::read_to_string(at("letter.txt")).expect("a file"), "Dear diary");
     backup(&database, &at("copy.db")).succeed();
     backup(&database, &at("copy.db")).succeed();
+}
+
+#[test]
+fn a_backup_that_is_stopped_leaves_nothing() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
+    Segno::on(&database, &sandbox, &["sync"]).succeed();
+    let names = || {
+        let entries = fs::read_dir(database.folder.path()).expect("a folder").flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>()
+    };
+    // Locked by another program, the copy is begun and waits.
+    let mut other = SqliteConnection::establish(&database.file().display().to_string()).expect("opens");
+    other.batch_execute("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE").expect("a lock");
+    let running = ["INT", "TERM"].map(|signal| {
+        let to = database.folder.path().join(format!("{signal}.db"));
+        (signal, backup(&database, &to).spawn())
+    });
+    for (signal, running) in running {
+        let part = format!(".{signal}.db.{}.part", running.pid());
+        wait_until("the copy is begun", || names().contains(&part));
+        fs::write(database.folder.path().join(format!("{part}-journal")), "").expect("a file");
+        running.signal(signal);
+        let ended = running.wait();
+        assert_eq!(ended.code, Some(130), "{}", ended.told());
+        assert_eq!(ended.stderr, "segno: stopped; nothing was left half-written\n");
+    }
+    assert!(
+        !names().iter().any(|name| name.contains("part") || name.contains("TERM") || name.contains("INT")),
+        "{:?}",
+        names()
+    );
 }
 
 both! {
