@@ -1,13 +1,13 @@
 //! A copy of a SQLite database, taken while others read and write it: complete, as of one moment, checked, and put in
 //! place in one step. PostgreSQL has tools of its own for that.
 
-use super::sqlite::{Absent, explain, prepare_file, refuse_foreign, url_with};
+use super::files::{COMPANIONS, Kin, beside, kin};
+use super::sqlite::{Absent, explain, prepare_file, refuse_foreign, refuse_foreign_at_rest, url_with};
 use super::{DatabaseUrl, StoreError};
 use crate::parts::{Access, Part};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::Text;
 use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -80,33 +80,42 @@ fn begin(url: &DatabaseUrl, to: &Path) -> Result<Begun, StoreError> {
 
 /// Only an earlier copy of ours may be replaced. Errors: a reason, or a complete message.
 fn may_replace(from: &Path, to: &Path) -> Result<(), Result<String, StoreError>> {
+    match kin(from, to) {
+        Some(Kin::Itself) => return Err(Ok("that is the database itself".into())),
+        Some(Kin::Companion) => return Err(Ok("that belongs to the database itself".into())),
+        None => {}
+    }
+    let companion = || COMPANIONS.iter().map(|suffix| beside(to, suffix)).find(|path| path.symlink_metadata().is_ok());
     match std::fs::symlink_metadata(to) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return match companion() {
+                // SQLite would replay it into the copy.
+                Some(left) => Err(Ok(format!(
+                    "{} is left of another database and would damage the copy; remove it, or name another file",
+                    left.display()
+                ))),
+                None => Ok(()),
+            };
+        }
         Err(error) => return Err(Ok(error.to_string())),
         Ok(found) if !found.is_file() => return Err(Ok("something that is no file is in its place".into())),
         Ok(_) => {}
     }
-    let same = |path: &Path| path.canonicalize().ok();
-    if same(from) == same(to) {
-        return Err(Ok("that is the database itself".into()));
-    }
-    prepare_file(to, Absent::Refuse).and_then(|()| refuse_foreign(to)).map_err(Err)?;
-    for suffix in ["-wal", "-shm"] {
-        if beside(to, suffix).exists() {
+    prepare_file(to, Absent::Refuse).and_then(|()| refuse_foreign_at_rest(to)).map_err(Err)?;
+    if companion().is_some() {
+        // Left by somebody who only read it. The last one who may write removes them.
+        let read = SqliteConnection::establish(&to.to_string_lossy()).map(|mut last| {
+            let _ = last.batch_execute("PRAGMA busy_timeout = 5000; SELECT count(*) FROM sqlite_master");
+        });
+        if read.is_err() || companion().is_some() {
             return Err(Ok("the database there is in use".into()));
         }
     }
-    let head = SqliteConnection::establish(&to.to_string_lossy()).and_then(|mut connection| {
-        let tables = connection.batch_execute("SELECT 1 FROM sync_states LIMIT 1");
-        tables.map_err(diesel::ConnectionError::CouldntSetupConfiguration)
+    // At rest: a look that may not write leaves companions behind.
+    let head = url_with(to, "immutable=1").map(|url| SqliteConnection::establish(&url)).map(|opened| {
+        opened.is_ok_and(|mut connection| connection.batch_execute("SELECT 1 FROM sync_states LIMIT 1").is_ok())
     });
-    head.map_err(|_| Ok("a file that is no backup is in its place".into()))
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
+    if head == Some(true) { Ok(()) } else { Err(Ok("a file that is no backup is in its place".into())) }
 }
 
 /// Writes into a file that exists; if it does not any more, the copy is not wanted. Returns its length.

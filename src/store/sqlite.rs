@@ -182,6 +182,18 @@ struct Table {
     name: String,
 }
 
+/// Refuses a database with tables that are not ours. It is inspected by SQLite without the right to write: our own
+/// connection would switch it to the write-ahead log, and migrate it, before anyone could object. A file that cannot be
+/// read this way is left to the connection that follows, which reports why.
+pub(super) fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
+    refuse_foreign_by(path, "mode=ro")
+}
+
+/// The same for a file that nobody uses, of which a reader may not even create the companions: it could not remove them.
+pub(super) fn refuse_foreign_at_rest(path: &Path) -> Result<(), StoreError> {
+    refuse_foreign_by(path, "immutable=1")
+}
+
 /// The URL by which SQLite opens a file with options. `None` for a path that is not absolute.
 pub(super) fn url_with(path: &Path, options: &str) -> Option<String> {
     let mut url = Url::from_file_path(path).ok()?;
@@ -189,11 +201,8 @@ pub(super) fn url_with(path: &Path, options: &str) -> Option<String> {
     Some(url.into())
 }
 
-/// Refuses a database with tables that are not ours. It is inspected by SQLite without the right to write: our own
-/// connection would switch it to the write-ahead log, and migrate it, before anyone could object. A file that cannot be
-/// read this way is left to the connection that follows, which reports why.
-pub(super) fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
-    let Some(url) = url_with(path, "mode=ro") else { return Ok(()) };
+fn refuse_foreign_by(path: &Path, options: &str) -> Result<(), StoreError> {
+    let Some(url) = url_with(path, options) else { return Ok(()) };
     let Ok(mut connection) = SqliteConnection::establish(&url) else { return Ok(()) };
     let names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
     let found = connection

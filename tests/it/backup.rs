@@ -57,6 +57,7 @@ fn nothing_but_an_earlier_backup_is_replaced() {
         ("empty", ["empty", "no backup"]),
         ("folder", ["folder", "no file"]),
         ("segno.db", ["segno.db", "the database itself"]),
+        ("segno.db-wal", ["segno.db-wal", "belongs to the database itself"]),
         ("nowhere/copy.db", ["nowhere", "cannot write a backup"]),
     ] {
         let ended = backup(&database, &at(name)).run();
@@ -66,6 +67,18 @@ fn nothing_but_an_earlier_backup_is_replaced() {
     assert_eq!(fs::read_to_string(at("letter.txt")).expect("a file"), "Dear diary");
     backup(&database, &at("copy.db")).succeed();
     backup(&database, &at("copy.db")).succeed();
+}
+
+#[test]
+fn a_backup_that_was_looked_at_is_replaced() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
+    Segno::on(&database, &sandbox, &["sync"]).succeed();
+    let copy = Database::new(Backend::Sqlite);
+    for _ in 0..3 {
+        backup(&database, &copy.file()).succeed();
+        Segno::on(&copy, &sandbox, &["status"]).succeed();
+    }
+    copy.assert_same_library(&database);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! test says so, and fails if `SEGNO_REQUIRE_SERVICES=1`.
 
 mod accounts;
+mod backup;
 mod browse;
 mod catalogue;
 mod changes;
