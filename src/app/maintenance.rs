@@ -71,6 +71,9 @@ pub async fn reset(args: ResetArgs, config: &Config) -> Result<Exit, CommandErro
 }
 
 pub async fn backup(args: BackupArgs, config: &Config) -> Result<Exit, CommandError> {
+    if args.path == Path::new("-") {
+        return Err(CommandError::new(Exit::Usage, "a backup is a file; name one"));
+    }
     let url = database_url(config)?;
     let what = url.to_string();
     let mut signals = Signals::to_stop()?;

@@ -68,6 +68,9 @@ fn begin(url: &DatabaseUrl, to: &Path) -> Result<Begun, StoreError> {
     refuse_foreign(from)?;
     let failed = |error: io::Error| not_written(to, &error.to_string());
     let target = std::path::absolute(to).map_err(failed)?;
+    if target.to_str().is_none() {
+        return Err(not_written(to, "its path is not UTF-8 text, as SQLite needs it"));
+    }
     may_replace(from, &target).map_err(|error| match error {
         Ok(reason) => not_written(to, &reason),
         Err(error) => error,

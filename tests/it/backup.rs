@@ -112,6 +112,14 @@ fn a_backup_that_is_stopped_leaves_nothing() {
     );
 }
 
+#[test]
+fn a_backup_does_not_go_to_stdout() {
+    let (database, sandbox) = (Database::new(Backend::Sqlite), Sandbox::exact(20, 2, 2, 1, 2));
+    Segno::on(&database, &sandbox, &["sync"]).succeed();
+    backup(&database, Path::new("-")).run().assert_refused(2, &["a backup is a file; name one"]);
+    assert!(!database.folder.path().join("-").exists());
+}
+
 both! {
     fn every_command_of_the_page_on_backups_works(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(60, 5, 5, 2, 10));

@@ -87,7 +87,8 @@ fn files_of_another_database_are_not_left_beside_a_backup() {
 }
 
 #[test]
-fn a_backup_is_no_part_of_the_database() {
+fn a_backup_is_no_part_of_the_database_and_has_a_name() {
+    use std::os::unix::ffi::OsStrExt;
     let house = House::new();
     for (name, reason) in [
         ("segno.db", "that is the database itself"),
@@ -98,6 +99,8 @@ fn a_backup_is_no_part_of_the_database() {
         let refused = house.back_up(name).unwrap_err();
         assert!(refused.ends_with(reason), "{name}: {refused}");
     }
+    let refused = house.back_up(std::ffi::OsStr::from_bytes(b"copy\xff.db")).unwrap_err();
+    assert!(refused.ends_with("its path is not UTF-8 text, as SQLite needs it"), "{refused}");
     let names = fs::read_dir(house.folder.path()).unwrap().flatten();
     let parts = names.filter(|entry| entry.file_name().to_string_lossy().contains("part")).count();
     assert_eq!(parts, 0);
