@@ -5,15 +5,16 @@ use super::{Conn, StoreError, migrations};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::Text;
 use diesel::{Connection, ConnectionError, ConnectionResult, QueryableByName, SqliteConnection, sql_query};
-use diesel_async::RunQueryDsl;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use futures_util::FutureExt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use url::Url;
 
 /// What to do if there is no file.
@@ -43,6 +44,9 @@ const READER_PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON
 /// As many as keep two cores busy, and some that wait for the disk.
 const READERS_MAX: usize = 4;
 
+/// How long the log of a file that is no longer in its place may take to be folded.
+const FOLD_WITHIN: Duration = Duration::from_secs(5);
+
 /// Tables that every database of ours has had since its first migration.
 const OUR_TABLES: &[&str] = &["__diesel_schema_migrations", "accounts", "sync_states"];
 
@@ -54,27 +58,52 @@ const TABLES_NAMED: usize = 3;
 const SETUP_WITHIN: Duration = Duration::from_secs(10);
 const SETUP_PAUSE: Duration = Duration::from_millis(20);
 
+/// What the connections to a file are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// One connection: writers queue for it, where waiting is fair, and not at the file lock.
+    Write,
+    Read,
+}
+
 /// An open file, with its identity.
 #[derive(Clone)]
 pub struct SqliteFile {
     pool: Pool<SqliteConn>,
     path: PathBuf,
+    role: Role,
     /// Device and inode of the file, if the system reports them.
     identity: Option<(u64, u64)>,
 }
 
 impl SqliteFile {
-    fn new(path: PathBuf, pragmas: &'static str, max_size: usize) -> SqliteFile {
-        SqliteFile { identity: identity(&path), pool: pool(path.clone(), pragmas, max_size), path }
+    fn new(path: PathBuf, role: Role) -> SqliteFile {
+        let identity = identity(&path);
+        SqliteFile { pool: pool(path.clone(), identity, role), path, role, identity }
     }
 
     /// A connection, as long as the file is still in place: writes to one that was moved, replaced or deleted would be
     /// lost.
     pub(super) async fn connect(&self) -> Result<Object<SqliteConn>, StoreError> {
         if identity(&self.path) != self.identity {
+            self.fold_away().await;
             return Err(StoreError::Moved(self.path.clone()));
         }
         Ok(self.pool.get().await?)
+    }
+
+    /// Folds the log into the file that is still open, wherever that is: what is left beside its old place would be
+    /// replayed into the file put there. If it cannot be folded, the file was moved all the same.
+    async fn fold_away(&self) {
+        if self.role == Role::Read {
+            return;
+        }
+        let folding = async {
+            if let Ok(mut connection) = self.pool.get().await {
+                let _ = connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)").await;
+            }
+        };
+        let _ = timeout(FOLD_WITHIN, folding).await;
     }
 }
 
@@ -100,22 +129,30 @@ pub(super) async fn open(path: &Path, absent: Absent) -> Result<SqliteFile, Stor
         migrations::run_on_sqlite(&mut connection).map_err(|error| explain(&file, error))
     })
     .await?;
-    // One connection: writers queue here, where waiting is fair, and not at the file lock.
-    Ok(SqliteFile::new(path, PRAGMAS, 1))
+    Ok(SqliteFile::new(path, Role::Write))
 }
 
 /// Connections that only read, beside the one that writes: in the write-ahead log neither waits for the other.
 pub(super) fn open_readers(path: &Path) -> Result<SqliteFile, StoreError> {
     let path = std::path::absolute(path).map_err(|error| not_writable(path, &error.to_string()))?;
-    Ok(SqliteFile::new(path, READER_PRAGMAS, READERS_MAX))
+    Ok(SqliteFile::new(path, Role::Read))
 }
 
-fn pool(path: PathBuf, pragmas: &'static str, max_size: usize) -> Pool<SqliteConn> {
+/// Connections to the file of that identity, and to no other that has taken its place.
+fn pool(path: PathBuf, known: Option<(u64, u64)>, role: Role) -> Pool<SqliteConn> {
+    let (pragmas, max_size) = match role {
+        Role::Write => (PRAGMAS, 1),
+        Role::Read => (READER_PRAGMAS, READERS_MAX),
+    };
     let mut config = ManagerConfig::default();
     config.recycling_method = RecyclingMethod::Fast;
     config.custom_setup = Box::new(move |_| {
         let path = path.clone();
-        SqliteConn::open(move || connect(&path, pragmas)).boxed()
+        let open = move || match identity(&path) == known {
+            true => connect(&path, pragmas),
+            false => Err(ConnectionError::BadConnection(StoreError::Moved(path).to_string())),
+        };
+        SqliteConn::open(open).boxed()
     });
     let pool = Pool::builder(AsyncDieselConnectionManager::new_with_config("", config)).max_size(max_size).build();
     pool.expect("a pool without timeouts needs no runtime")

@@ -201,6 +201,12 @@ fn a_file_that_is_moved_replaced_or_deleted_stops_the_service_loudly() {
         assert!(last.contains("was moved, replaced or deleted while segno used it"), "{what}: {}", ended.told());
         let remade = database.file().exists() && what != "replaced";
         assert!(!remade, "{what}: nothing is made in its place");
+        // It would be replayed into the file put there.
+        let log = fs::metadata(database.folder.path().join("segno.db-wal")).map_or(0, |found| found.len());
+        assert_eq!(log, 0, "{what}: the log is empty");
+        if what == "replaced" {
+            assert_eq!(database.lines("SELECT integrity_check AS line FROM pragma_integrity_check"), ["ok"]);
+        }
     }
 }
 

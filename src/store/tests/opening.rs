@@ -300,6 +300,46 @@ fn a_damaged_database_says_that_a_copy_is_to_be_restored() {
     assert!(!refused.is_transient(), "{refused}");
 }
 
+#[test]
+fn no_log_is_left_beside_a_file_that_took_the_place_of_another() {
+    let look = |path: &Path| {
+        let (store, url) = (open(path).unwrap(), DatabaseUrl::sqlite_file(path));
+        let db = Db { store, url, account: AccountId(1) };
+        on_one_thread(async {
+            (db.count("accounts").await, db.texts("integrity_check", "pragma_integrity_check").await)
+        })
+    };
+    for is_replaced in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let (path, log) = (at("segno.db"), at("segno.db-wal"));
+        let url = DatabaseUrl::sqlite_file(&path);
+        on_one_thread(async {
+            let db = Db::new(url.clone()).await;
+            let readers = Store::open_readers(&url, "test").unwrap();
+            assert_eq!(readers.accounts().await.unwrap().len(), 1);
+            std::fs::rename(&path, at("moved.db")).unwrap();
+            if is_replaced {
+                drop(Store::open(&DatabaseUrl::sqlite_file(at("new.db")), "test").await.unwrap());
+                std::fs::rename(at("new.db"), &path).unwrap();
+            }
+            let len = || std::fs::metadata(&log).unwrap().len();
+            assert!(matches!(readers.accounts().await, Err(StoreError::Moved(_))));
+            assert!(len() > 0, "readers leave it");
+            for _ in 0..2 {
+                assert!(matches!(db.store.accounts().await, Err(StoreError::Moved(_))));
+                assert_eq!(len(), 0);
+            }
+            assert_eq!(path.exists(), is_replaced);
+        });
+        let ok = vec!["ok".to_owned()];
+        assert_eq!(look(&at("moved.db")), (1, ok.clone()));
+        if is_replaced {
+            assert_eq!(look(&path), (0, ok));
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn what_is_no_regular_file_is_refused() {
