@@ -175,6 +175,7 @@ fn runtime_of_import() -> Runtime {
 }
 
 async fn command(cli: Cli) -> Result<Exit, CommandError> {
+    process::survive_long_files();
     let format = cli.log_format.into();
     let has_settings =
         !matches!(cli.command, Command::Demo(_) | Command::Sandbox(_) | Command::Completions(_) | Command::Man(_));

@@ -1,4 +1,4 @@
-//! Limits of this process: how many files it may open, and no core dump when it crashes.
+//! Limits of this process: how many files it may open and how long they may be, and no core dump when it crashes.
 
 /// Assumed limit of open files, if the system does not report one.
 const NUM_FILES: usize = 1024;
@@ -16,6 +16,17 @@ pub(super) fn settle() {
     // Keeps other programs of the same user from reading the memory, except those of root.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
+/// Lets a write beyond the longest file that is allowed (`ulimit -f`) fail as on a full disk, instead of ending the process
+/// without a word. Runs on the runtime.
+pub(super) fn survive_long_files() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        // The handler stays when nobody listens. Without it, nothing is worse than before.
+        let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
+    }
 }
 
 /// How many files this process may have open.

@@ -94,7 +94,10 @@ const ADVICE: &[(&str, &str)] = &[
     ("attempt to write a readonly database", "make the database file and its folder writable for this user"),
     ("database or disk is full", "make room on the disk of the database"),
     ("No space left on device", "make room on the disk of the database"),
-    ("disk I/O error", "make room on the disk of the database; if there is room, check the disk"),
+    (
+        "disk I/O error",
+        "make room on the disk of the database; if there is room, check the limit of file sizes (ulimit -f) and the disk",
+    ),
 ];
 
 const RESTORE: &str = "the database file is damaged: stop segno, and restore a copy (see docs/backup.md)";

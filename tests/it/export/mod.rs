@@ -179,6 +179,22 @@ both! {
         export(&database, &args).run().assert_refused(1, &["cannot write to"]);
     }
 
+    fn a_file_that_may_not_grow_is_said_and_not_left_half_written(backend) {
+        let (database, sandbox) = (Database::new(backend), Sandbox::exact(1500, 2, 2, 1, 2));
+        Segno::on(&database, &sandbox, &["sync"]).succeed();
+        let segno = export(&database, &["tracks", "--format", "csv", "--out", "tracks.csv"]);
+        let ended = segno.through("ulimit -f 64; \"$@\"").run();
+        ended.assert_refused(1, &["cannot write the export: File too large"]);
+        assert!(!database.folder.path().join("tracks.csv").exists());
+        assert_nothing_left(database.folder.path());
+        if backend == Backend::Sqlite {
+            let fresh = Database::new(backend);
+            let ended = Segno::on(&fresh, &sandbox, &["sync"]).through("ulimit -f 64; \"$@\"").run();
+            assert_eq!(ended.code, Some(1), "{}", ended.told());
+            told(&ended, "check the limit of file sizes (ulimit -f)");
+        }
+    }
+
     fn no_database_is_replaced(backend) {
         let (database, sandbox) = (Database::new(backend), Sandbox::exact(20, 2, 2, 1, 2));
         Segno::on(&database, &sandbox, &["sync"]).succeed();
