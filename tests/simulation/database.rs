@@ -78,6 +78,7 @@ pub struct Books {
     /// By number of the item: since when it is held, and whether the total still counts it.
     held: BTreeMap<u32, (DateTime<Utc>, bool)>,
     pub next_run_at: Option<DateTime<Utc>>,
+    pub last_updated_at: Option<DateTime<Utc>>,
     pub failed_at: Option<DateTime<Utc>>,
     /// When the run began that started the pass whose sightings are stored.
     pub pass_since: Tick,
@@ -309,8 +310,9 @@ impl Database {
     }
 
     /// When the next run is planned, if the process may note it.
-    pub fn plan(&mut self, key: SyncKey, at: Option<DateTime<Utc>>) {
-        self.books[key.place()].next_run_at = at;
+    pub fn plan(&mut self, key: SyncKey, at: Option<DateTime<Utc>>, now: DateTime<Utc>) {
+        let books = &mut self.books[key.place()];
+        (books.next_run_at, books.last_updated_at) = (at, Some(now));
     }
 
     /// The run ended short; only while the fence holds.

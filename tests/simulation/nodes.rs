@@ -304,6 +304,7 @@ impl World {
             let remembered = Remembered {
                 signed_in_at: None,
                 next_run_at: books.next_run_at,
+                last_updated_at: books.last_updated_at,
                 failed_at: books.failed_at,
                 is_complete: books.is_complete(),
             };

@@ -188,6 +188,7 @@ impl World {
             let remembered = Remembered {
                 signed_in_at: None,
                 next_run_at: books.next_run_at,
+                last_updated_at: books.last_updated_at,
                 failed_at: books.failed_at,
                 is_complete: books.is_complete(),
             };
@@ -458,7 +459,7 @@ impl World {
             }
             Write::Plan { key, at } => {
                 if self.scenario.fleet.is_none() || self.database.is_of(key.account, owner) {
-                    self.database.plan(key, at);
+                    self.database.plan(key, at, wall);
                 }
                 Reply::Planned
             }
