@@ -260,5 +260,5 @@ fn playlist_id(id: &str) -> Result<&str, Problem> {
 }
 
 fn no_playlist() -> Problem {
-    Problem::not_found("this playlist is not, and never was, in the library")
+    Problem::not_found("there is no such playlist in the library, and never was")
 }

@@ -236,15 +236,15 @@ async fn a_doubt_survives_a_restart() {
 #[tokio::test]
 async fn a_doubt_that_lies_ahead_begins_now_and_ripens() {
     let server = Server::start(|_| Reply::status(400, r#"{"error": "invalid_grant"}"#)).await;
-    let ahead = Some(Utc::now() + TimeDelta::days(365));
-    let trouble = TokenFailure { why: "void".into(), retry_at: ahead.unwrap(), doubted_at: ahead };
+    let ahead = Utc::now() + TimeDelta::days(365);
+    let trouble = TokenFailure { why: "void".into(), retry_at: ahead, doubted_at: Some(ahead) };
     let held = StoredTokens { trouble: Some(trouble), ..run_out() };
     let vault = Arc::new(Recorder { held: Mutex::new(Some(held.clone())), ..recorded(&server) });
     let (client, tokens) = (client(&server), tokens(held, vault.clone()));
     assert!(matches!(client.me(&tokens).await, Err(ApiError::NoToken { is_doubted: true, .. })));
     assert_eq!(client.num_token_requests(), 1, "asked at once");
     let noted = vault.held.lock().unwrap().as_ref().unwrap().trouble.clone().unwrap();
-    assert!(noted.doubted_at < ahead && noted.retry_at < ahead.unwrap(), "{noted:?}");
+    assert!(noted.doubted_at < Some(ahead) && noted.retry_at < ahead, "{noted:?}");
     tokio::time::sleep(RESTS.doubt + Duration::from_millis(20)).await;
     assert!(matches!(client.me(&tokens).await, Err(ApiError::SignIn(_))));
 }

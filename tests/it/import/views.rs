@@ -66,7 +66,7 @@ both! {
         for (when, ms) in [("2019-05-01T10:02:00Z", 601_340), ("2019-04-20", 801_340), ("2025-03-02T18:04:31Z", 561_340)] {
             assert_eq!(since(when)["listening"][0]["ms"], ms, "since {when}");
         }
-        Segno::on(&database, &sandbox, &["listening", "--zone", "Mars/Base"]).run().assert_refused(2, &["no time zone of that name"]);
+        Segno::on(&database, &sandbox, &["listening", "--zone", "Mars/Base"]).run().assert_refused(2, &["\"Mars/Base\" is not the name of a time zone"]);
         Segno::on(&database, &sandbox, &["listening", "--by", "mood"]).run().assert_refused(2, &["\"mood\" is not one of artist, track"]);
     }
     fn each_listening_is_exported_once_as_the_view_has_it(backend) {
