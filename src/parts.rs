@@ -1,7 +1,7 @@
-//! Files that are written beside their place and moved into it when complete, so that nobody sees half of one.
+//! Files that are written under another name in the same folder and renamed when complete.
 //!
 //! A part is called `.NAME.PID.part`, with the id of the process that writes it. A process that is killed leaves its part
-//! behind: whoever writes to the same place next removes it.
+//! behind, and the next process that writes the same file removes it.
 
 use crate::processes;
 use std::{

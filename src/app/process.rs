@@ -24,7 +24,7 @@ pub(super) fn survive_long_files() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        // The handler stays when nobody listens. Without it, nothing is worse than before.
+        // The handler stays installed although nobody listens. If it cannot be installed, the signal ends the process.
         let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
     }
 }

@@ -60,7 +60,7 @@ pub fn open(path: &Path) -> io::Result<Result<Opened, Distrust>> {
     })
 }
 
-/// Opens a file that the person named, whoever it belongs to. `None`: it is a pipe, a socket or a device.
+/// Opens a file that the person named, whoever owns it. `None` if it is a pipe, a socket or a device.
 #[cfg(unix)]
 pub fn open_named(path: &Path) -> io::Result<Option<Opened>> {
     use std::os::unix::fs::MetadataExt;

@@ -267,7 +267,7 @@ fn a_ceiling_of_the_day_is_one_for_all_processes() {
     assert_eq!((num_granted, stored), (5, 5));
 }
 
-/// Of one process after another, and of one that runs on.
+/// For processes that follow one another, and for one that keeps running.
 #[test]
 fn a_ceiling_reached_by_a_clock_that_was_ahead_is_over_after_a_day() {
     let daily = DailyCeilings { tracks: Some(5), ..DailyCeilings::default() };
