@@ -165,6 +165,15 @@ pub struct RunMemory {
     pub told: Vec<String>,
     /// When everything was last looked at, and how far it is being looked at again.
     pub verification: Option<Verification>,
+    /// What a part of that missed, for the next run to confirm.
+    pub missed: Option<Missed>,
+}
+
+/// Items that were missed while a row without an id or a date may have stood for one of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missed {
+    pub since: DateTime<Utc>,
+    pub ids: Vec<String>,
 }
 
 /// A position inside a long playlist.

@@ -36,7 +36,7 @@ pub use batch::{
     BatchSyncResult, Commit, CommitReport, Counts, Effects, Fence, Gap, Gone, HealedGap, HeldBefore, HeldRemoval, Hold,
     ItemCounts, Membership, NewGap, PlaylistPart, ReadingOutcome, Removal, Rows, Survey,
 };
-pub use checkpoint::{Checkpoint, PassFindings, RunMemory, Stage, Verification, WalkPlace, WalkState};
+pub use checkpoint::{Checkpoint, Missed, PassFindings, RunMemory, Stage, Verification, WalkPlace, WalkState};
 pub use entities::{
     Album, Artist, ArtistRef, Audiobook, Episode, LOCAL, Playlist, PlaylistItem, PlaylistItemKind, SavedAlbum,
     SavedTrack, Show, Track,

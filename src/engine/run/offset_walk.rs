@@ -67,6 +67,8 @@ pub struct OffsetWalk {
     ended: bool,
     /// The longest total reported.
     total_max: Option<u32>,
+    /// What was counted when the place was last proven.
+    total_proven: Option<u32>,
     /// The furthest place that was lost, and how often in a row no further one was reached.
     lost_at: u32,
     num_lost: u32,
@@ -122,7 +124,9 @@ impl OffsetWalk {
             entity,
             limit: page_limit.min(batch_size),
             legs_per_batch: batch_size.div_ceil(page_limit).max(1) as usize,
-            total_max: tip.total,
+            // A resumed walk may have been told of fewer rows than it has read.
+            total_max: tip.total.map(|total| total.max(tip.offset)),
+            total_proven: tip.total,
             tip,
             legs: VecDeque::new(),
             gaps: Vec::new(),
@@ -266,7 +270,6 @@ impl OffsetWalk {
                 self.legs.clear();
                 return;
             }
-            let total_before = self.tip.total;
             self.note_total(assembly.total);
             if let Mode::Searching(locate) = &self.mode {
                 if let Some(found) = locate.find(&assembly.cells) {
@@ -308,7 +311,7 @@ impl OffsetWalk {
                     self.tip.walk.found.has_hole = true;
                     1
                 }
-                (true, Link::Broken) => return self.lose_place(assembly, total_before),
+                (true, Link::Broken) => return self.lose_place(assembly),
             };
             self.absorb(assembly, skip);
             if self.ended {

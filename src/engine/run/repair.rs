@@ -78,6 +78,11 @@ impl Clues {
     pub fn num_unidentified(&self) -> u32 {
         self.head.iter().filter(|key| key.id.is_none()).count() as u32
     }
+
+    /// Those of them that do not even have a date.
+    pub fn num_undated(&self) -> u32 {
+        self.head.iter().filter(|key| key.id.is_none() && key.added_at.is_none()).count() as u32
+    }
 }
 
 impl EntityRun {

@@ -13,8 +13,11 @@ use super::{
     step::{Draft, RunEnd},
     verify_schedule::Purpose,
 };
-use crate::model::{Effects, Member, Phase, REST_MAX, Rows, Stage, Survey, Verification};
-use chrono::TimeDelta;
+use crate::model::{Effects, Member, Missed, Phase, REST_MAX, Rows, Stage, Survey, Verification};
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// Items that a slice may miss while empty rows may stand for them. For more, everything is looked at.
+const MISSED_MAX: usize = 50;
 
 impl EntityRun {
     /// Whether everything is still to be looked at because a person ordered it. A first sync looks at everything
@@ -137,12 +140,45 @@ impl EntityRun {
             let left = self.repair.pages_to_verify.unwrap_or_default();
             self.repair.pages_to_verify = Some(left + self.repair.slice_len);
             self.start_slice().unwrap_or(Next::Pass)
+        } else if self.may_be_empty_rows() && !self.has_missed_before(&removed_ids) {
+            self.miss(removed_ids)
         } else if self.believes(removed_ids.len() as u32) {
             self.repair.unconfirmed = Some(Unconfirmed { removed_ids, reading: Some(reading) });
             Next::Head
         } else {
             Next::Pass
         }
+    }
+
+    /// Whether there are more rows without an id or a date than when everything was seen: any may stand for an item that a
+    /// slice misses.
+    fn may_be_empty_rows(&self) -> bool {
+        let walk = &self.checkpoint.walk;
+        let num_undated = walk.found.num_undated + self.repair.clues.num_undated();
+        walk.memory.proven_undated.is_some_and(|proven| num_undated > proven)
+    }
+
+    /// Whether an earlier run has missed the same.
+    fn has_missed_before(&self, removed_ids: &[String]) -> bool {
+        self.missed_since(removed_ids).is_some_and(|since| since <= self.frame.ripe_at())
+    }
+
+    fn missed_since(&self, ids: &[String]) -> Option<DateTime<Utc>> {
+        let missed = self.checkpoint.walk.memory.missed.as_ref()?;
+        ids.iter().all(|id| missed.ids.contains(id)).then_some(missed.since)
+    }
+
+    /// Leaves the place of the slices before what one of them misses, for the next run to look there again.
+    fn miss(&mut self, ids: Vec<String>) -> Next {
+        if ids.len() > MISSED_MAX {
+            return Next::Pass;
+        }
+        let mut checkpoint = self.checkpoint.clone();
+        let since = self.missed_since(&ids).unwrap_or(self.frame.now).min(self.frame.now);
+        checkpoint.walk.memory.missed = Some(Missed { since, ids });
+        self.repair.pages_to_verify = Some(0);
+        let draft = Draft::bare(checkpoint, Effects { survey: Some(Survey::default()), ..Effects::default() });
+        Next::commit(draft, Meaning::Mended { has_moved: false })
     }
 
     /// Whether the total still counts the items that are gone by a slice.
@@ -184,6 +220,7 @@ impl EntityRun {
         checkpoint.walk.place.stage = Stage::Verify;
         checkpoint.walk.found.disordered |= is_disordered;
         let memory = &mut checkpoint.walk.memory;
+        memory.missed = None;
         if place.ended_at.is_some() && self.can_slices_settle() {
             memory.look_again_at = memory.look_again_at.map(|_| self.frame.now + REST_MAX);
         }

@@ -23,6 +23,7 @@ impl OffsetWalk {
     /// Takes the cells of a page from index `skip` on and moves the place past them.
     pub(super) fn absorb(&mut self, assembly: Assembly, skip: usize) {
         let Assembly { offset, limit, cells, follows, .. } = assembly;
+        self.total_proven = self.tip.total;
         let num_cells = cells.len() as u32;
         let is_double = has_double(&cells);
         self.tip.walk.found.has_double |= is_double;

@@ -26,7 +26,7 @@ impl OffsetWalk {
         self.fault = Some(Fault::Stopped);
     }
 
-    pub(super) fn lose_place(&mut self, assembly: Assembly, total_before: Option<u32>) {
+    pub(super) fn lose_place(&mut self, assembly: Assembly) {
         self.legs.clear();
         self.verified = true;
         self.tip.walk.found.unsteady = true;
@@ -37,7 +37,7 @@ impl OffsetWalk {
         if self.num_lost > LOST_MAX {
             return self.leap();
         }
-        let shift = match (total_before, assembly.total) {
+        let shift = match (self.total_proven, assembly.total) {
             (Some(before), Some(now)) => i64::from(now) - i64::from(before),
             _ => 0,
         };
@@ -70,16 +70,26 @@ impl OffsetWalk {
         }
         if let Mode::Found(assembly, index) = std::mem::replace(&mut self.mode, Mode::Reading) {
             let anchors = &mut self.tip.walk.place.anchors;
+            let mut expected = self.tip.offset;
             if let Some(Cell::Slot(found)) = assembly.cells.get(index) {
                 let key = found.key();
                 let keep = anchors.iter().rposition(|anchor| *anchor == key).map_or(0, |at| at + 1);
+                expected = expected.saturating_sub((anchors.len() - keep) as u32);
                 anchors.truncate(keep);
             }
             self.tip.offset = assembly.offset + index as u32 + 1;
+            self.tip.walk.found.has_hole |= !self.is_counted(i64::from(self.tip.offset) - i64::from(expected));
             self.tip.walk.place.unlinked = false;
             self.tip.walk.place.num_short = 0;
             self.absorb(assembly, index + 1);
         }
+    }
+
+    /// Whether the total accounts for the slots by which the place has moved. If not, a page may have left out a row
+    /// and been filled up from behind, while something else was removed: then as many are held as are counted.
+    fn is_counted(&self, shift: i64) -> bool {
+        let (before, now) = (self.total_proven.unwrap_or_default(), self.tip.total.unwrap_or_default());
+        i64::from(now) - i64::from(before) == shift
     }
 
     /// The anchors are nowhere near: read the listing from its head again.

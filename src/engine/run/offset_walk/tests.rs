@@ -44,6 +44,18 @@ fn a_shared_slot_that_is_not_served_any_more_proves_nothing() {
     assert!(walk.tip.walk.found.unsteady && walk.tip.walk.found.has_hole, "{walk:?}");
 }
 
+/// Found by the simulation: it ended at once, and the listing was read from the beginning.
+#[test]
+fn a_walk_that_is_resumed_after_a_wrong_total_goes_on_from_its_place() {
+    for total in [0, 100, 400] {
+        let tip = Checkpoint { offset: 300, total: Some(total), ..Checkpoint::start(Phase::InitialSync) };
+        let mut walk = OffsetWalk::new(EntityType::Episodes, tip, 50, 50);
+        let asked = walk.poll_fetch(&mut Ticket::default(), true).map(|(_, request, _)| request);
+        let (entity, offset, limit) = (EntityType::Episodes, 300, 50);
+        assert_eq!(asked, Some(PageRequest::Listing { entity, offset, limit }), "{total} counted: {walk:?}");
+    }
+}
+
 /// Found by the simulation: if the first pages do not contain the length of the listing, it may have been another one.
 #[test]
 fn a_total_that_is_told_late_makes_no_walk_steady() {
@@ -124,6 +136,37 @@ fn a_walk_that_finds_its_place_elsewhere_is_not_steady() {
         }
     });
     assert!(walk.tip.walk.found.unsteady, "{walk:?}");
+}
+
+/// Found by the simulation: something else was removed before the next look, and as many were held as were counted.
+#[test]
+fn a_page_that_lacks_a_row_and_is_filled_up_from_behind_leaves_a_hole() {
+    for (at, left_out) in [(0, 1), (0, 8), (1, 1), (1, 8)] {
+        let walk = walk(|n, mut page| {
+            if n == at {
+                let last = page.slots.last().and_then(|slot| slot.id()?.parse::<u32>().ok()).expect("its place");
+                page.slots.remove(left_out);
+                page.slots.push(slot(last + 1));
+            }
+            Ok(page)
+        });
+        let PassFindings { unsteady, has_hole, .. } = walk.tip.walk.found;
+        assert!(unsteady && has_hole, "page {at}, row {left_out}");
+    }
+}
+
+/// What the total accounts for leaves nothing out: such a walk is not repeated.
+#[test]
+fn a_place_that_has_moved_as_far_as_the_total_leaves_no_hole() {
+    let added = walk(|n, page| {
+        let from = page.slots.first().and_then(|slot| slot.id()?.parse::<u32>().ok());
+        match from.filter(|from| n > 0 && *from > 0) {
+            Some(from) => Ok(Page { total: Some(21), slots: (from - 1..20.min(from + 9)).map(slot).collect(), ..page }),
+            None => Ok(page),
+        }
+    });
+    let PassFindings { unsteady, has_hole, .. } = added.tip.walk.found;
+    assert!(unsteady && !has_hole, "{added:?}");
 }
 
 #[test]
