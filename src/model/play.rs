@@ -35,7 +35,7 @@ pub struct PlaysPage {
 }
 
 /// A play dated further ahead shows that a device has a wrong calendar, not what was heard last.
-const AHEAD_MAX: TimeDelta = TimeDelta::days(1);
+const AHEAD_MAX: TimeDelta = TimeDelta::minutes(15);
 
 /// Identifies a play.
 pub type PlayKey = (DateTime<Utc>, String);

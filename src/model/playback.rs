@@ -34,12 +34,13 @@ impl KnownPlays {
     /// begin twice within a second.
     pub fn recognise(&self, page: &mut PlaysPage) {
         let is_whole = |at: DateTime<Utc>| at.timestamp_subsec_nanos() == 0;
+        let is_finer = |one: DateTime<Utc>, other: DateTime<Utc>| {
+            is_whole(one) != is_whole(other) || one.timestamp_millis() == other.timestamp_millis()
+        };
         for slot in &mut page.slots {
             let Some(play) = slot.play.as_mut().filter(|play| !self.keys.contains(&play.key())) else { continue };
             let is_it = |(at, uri): &&PlayKey| {
-                *uri == play.track_uri
-                    && at.timestamp() == play.played_at.timestamp()
-                    && is_whole(*at) != is_whole(play.played_at)
+                *uri == play.track_uri && at.timestamp() == play.played_at.timestamp() && is_finer(*at, play.played_at)
             };
             if let Some((at, _)) = self.keys.iter().find(is_it) {
                 play.played_at = *at;

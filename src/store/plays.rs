@@ -19,7 +19,8 @@ use crate::model::{
 };
 use chrono::{DateTime, Timelike, Utc};
 use diesel::dsl::{count_star, max};
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+use diesel::sql_types::Bool;
+use diesel::{BoolExpressionMethods, ExpressionMethods, IntoSql, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -240,7 +241,8 @@ async fn newest_of_all(conn: &mut Conn, account: AccountId) -> Result<Option<At>
     })?)
 }
 
-/// Heals first: if the page reaches back to before a gap, nothing that the API holds in it was missed.
+/// If the page reaches back to before a gap, nothing that the API holds in it was missed, unless the page has a gap of
+/// its own. What is left of an earlier gap that begins at the same play is that one.
 async fn record_gaps(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(), StoreError> {
     use play_gaps::{account_id, detected_at, healed_at, played_after, played_before, table};
     let AccountId(account) = commit.account_id;
@@ -250,13 +252,23 @@ async fn record_gaps(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(
         Some(shown) => newest(conn, commit.account_id, horizon).await?.is_none_or(|known| shown >= known),
         None => false,
     };
-    if let Some(oldest) = commit.page.oldest().map(At::from).filter(|_| is_current) {
+    let shown = commit.page.oldest().zip(commit.page.newest());
+    if let Some((oldest, newest)) = shown.filter(|_| commit.gap.is_none()) {
+        let (oldest, newest) = (At::from(oldest), At::from(newest));
+        // Even an older copy shows what lies between two of its rows.
         with_conn!(conn, |c| {
             let reached = table.filter(account_id.eq(account)).filter(played_after.ge(oldest));
-            diesel::update(reached.filter(healed_at.is_null())).set(healed_at.eq(now)).execute(c).await
+            let shown = reached.filter(played_before.le(newest).or(is_current.into_sql::<Bool>()));
+            diesel::update(shown.filter(healed_at.is_null())).set(healed_at.eq(now)).execute(c).await
         })?;
     }
     if let Some(gap) = commit.gap {
+        with_conn!(conn, |c| {
+            let (after, before) = (At::from(gap.played_after), At::from(gap.played_before));
+            let wider = table.filter(account_id.eq(account)).filter(played_after.eq(after));
+            let wider = wider.filter(played_before.gt(before)).filter(healed_at.is_null());
+            diesel::update(wider).set(healed_at.eq(now)).execute(c).await
+        })?;
         with_conn!(conn, |c| {
             let row = (
                 account_id.eq(account),

@@ -18,6 +18,7 @@
 //! Two clocks say when a poll is due, and the first of them counts: the monotonic one cannot be set back, the calendar
 //! keeps running while the machine sleeps.
 
+mod gap;
 pub mod pace;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ mod tests;
 use super::backoff::delay;
 use crate::model::{Fault, KnownPlays, Pause, Play, PlayGap, PlayKey, PlaybackRecord, PlaysPage};
 use chrono::{DateTime, TimeDelta, Utc};
+use gap::gap;
 use pace::Seen;
 use std::{
     collections::HashSet,
@@ -127,7 +129,8 @@ pub struct Playback {
     due_at: Instant,
     due_wall: DateTime<Utc>,
     last_polled_at: Option<DateTime<Utc>>,
-    /// Since when pages have arrived; or since the last sign-in, if that precedes everything on record.
+    /// Since when pages have arrived, or what the first of them showed was heard; or since the last sign-in, if that
+    /// precedes everything on record.
     tracked_since: Option<DateTime<Utc>>,
     num_failures: u32,
     /// Since when only refusals of that kind have come.
@@ -221,6 +224,8 @@ impl Playback {
         // A period that a data export covers is no gap.
         let gap = gap.filter(|gap| known.heard_until.is_none_or(|until| gap.played_before > until));
         self.num_empty = if is_hidden { self.num_empty.saturating_add(1) } else { 0 };
+        // It came, whether or not it is learned that the database has it.
+        self.tracked_since.get_or_insert(page.oldest().map_or(wall, |oldest| oldest.min(wall)));
         let seen = Seen {
             num_new: count(new.len()),
             is_gap: gap.is_some(),
@@ -240,7 +245,6 @@ impl Playback {
     /// The page and what it meant are in the database. `wall` is the moment they were judged at.
     pub fn handle_committed(&mut self, verdict: &Verdict, now: Instant, wall: DateTime<Utc>) {
         self.last_polled_at = Some(wall);
-        self.tracked_since.get_or_insert(wall);
         (self.num_failures, self.refused_since) = (0, None);
         (self.told, self.is_parked) = (None, false);
         self.set_due(verdict.wait, now, wall);
@@ -307,32 +311,6 @@ impl Playback {
         self.due_at = now + wait;
         self.due_wall = wall + wait;
     }
-}
-
-/// A page whose oldest play is new, while older ones are known. Usually none of its rows is known; otherwise late rows
-/// are at its end, and there may be more beyond.
-fn gap(
-    page: &PlaysPage,
-    known: &KnownPlays,
-    tracked_since: Option<DateTime<Utc>>,
-    wall: DateTime<Utc>,
-) -> Option<PlayGap> {
-    let newest_known = known.newest(page.horizon(wall));
-    let (Some(oldest), Some(newest)) = (page.oldest(), page.newest()) else {
-        let played_after = newest_known.filter(|newest| page.slots.is_empty() && *newest < wall)?;
-        return Some(PlayGap { played_after, played_before: wall });
-    };
-    let is_linked = page.plays().filter(|play| play.played_at == oldest).any(|play| known.keys.contains(&play.key()));
-    let is_stale = newest_known.is_some_and(|known| newest < known);
-    if is_linked || is_stale {
-        return None;
-    }
-    // If every page so far was empty, none of them proves that nothing was heard; a page that is not full shows
-    // everything that was.
-    let tracked_since =
-        tracked_since.map(|since| since - CLOCK_MARGIN).filter(|since| *since < oldest && page.is_full());
-    let played_after = known.newest_before.or(tracked_since)?;
-    Some(PlayGap { played_after, played_before: oldest })
 }
 
 fn until_moment(moment: DateTime<Utc>, wall: DateTime<Utc>) -> Duration {
