@@ -23,9 +23,7 @@ pub mod spacing;
 pub mod window;
 
 use super::backoff::doubled;
-use crate::model::{
-    AccountId, DailyCeilings, Family, GateNote, LearnedRate, LedgerEntry, LimitClass, NotedPause, Pause, Sent,
-};
+use crate::model::{AccountId, DailyCeilings, Family, GateNote, LearnedRate, LedgerEntry, LimitClass, Pause, Sent};
 use allowance::Allowance;
 use chrono::{DateTime, TimeDelta, Utc};
 use ledger::{Counted, DAY, Ledger, UNKNOWN_QUOTA_MIN};
@@ -177,7 +175,7 @@ impl<T: Copy + PartialEq> Gate<T> {
         }
         let ended_at = |sent: &Sent| now.checked_sub((wall - sent.until).to_std().unwrap_or_default());
         self.window.assume(noted.sent.iter().filter_map(|sent| Some((sent.requests, ended_at(sent)?))));
-        noted.pauses.iter().for_each(|pause| self.pauses.handle_noted(*pause, now, wall));
+        noted.pauses.iter().for_each(|pause| self.pauses.handle_noted(*pause, None, now, wall));
         self.ledger.handle_noted(&noted.ledger, self.calendar.wall(now));
     }
 
@@ -291,11 +289,6 @@ impl<T: Copy + PartialEq> Gate<T> {
     fn follow_rate(&mut self, now: Instant) {
         self.window.set_limit(self.rate.limit());
         self.spacing.set_requests(self.rate.limit(), now);
-    }
-
-    /// A pause that another process has noted since.
-    pub fn handle_pause_of_another(&mut self, noted: NotedPause, now: Instant, wall: DateTime<Utc>) {
-        self.pauses.handle_noted(noted, now, wall);
     }
 
     /// Another process has lifted the pause of the rate limit.

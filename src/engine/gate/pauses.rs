@@ -99,11 +99,13 @@ impl<T: Copy + PartialEq> Pauses<T> {
         self.hold(pause, now + (pause.until - wall).to_std().unwrap_or_default())
     }
 
-    /// Takes up a pause that an earlier life or another process noted.
-    pub fn handle_noted(&mut self, noted: NotedPause, now: Instant, wall: DateTime<Utc>) {
+    /// Takes up a pause that an earlier life or another process noted: `age_max` ago at most, if that is known. Two
+    /// calendars may differ by more than that.
+    pub fn handle_noted(&mut self, noted: NotedPause, age_max: Option<Duration>, now: Instant, wall: DateTime<Utc>) {
         let NotedPause { pause, noted_at } = noted;
         let full = (pause.until - noted_at).to_std().unwrap_or_default();
-        let left = (pause.until - wall).to_std().unwrap_or_default().min(full);
+        let at_least = age_max.map_or(Duration::ZERO, |age| full.saturating_sub(age));
+        let left = (pause.until - wall).to_std().unwrap_or_default().clamp(at_least, full);
         match pause.class {
             LimitClass::Rate if left.is_zero() && matches!(self.probe, Probe::Out(_)) => {}
             LimitClass::Rate if left.is_zero() => self.probe = Probe::Due,

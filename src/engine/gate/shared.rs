@@ -88,6 +88,8 @@ pub struct SharedGate<T> {
     /// Nothing is granted before what others noted is known.
     is_loaded: bool,
     looking: Option<Carried<T>>,
+    /// When the last look that was answered began.
+    looked_at: Option<Instant>,
     /// No look before this, as the database did not answer.
     retry_at: Option<Instant>,
     failing: Failing,
@@ -124,6 +126,7 @@ impl<T: Copy + PartialEq> SharedGate<T> {
             life: Life::Open,
             is_loaded: false,
             looking: None,
+            looked_at: None,
             retry_at: None,
             failing: Failing::default(),
             given_up: Vec::new(),

@@ -57,7 +57,7 @@ const OVERTAKEN_WAIT: Duration = Duration::from_secs(30);
 const TRY_AFTER_START: Duration = Duration::from_secs(10 * 60);
 
 /// The clocks of two machines may differ by this much.
-const AHEAD_MIN: Duration = Duration::from_secs(60);
+const CLOCKS_APART_MAX: Duration = Duration::from_secs(60);
 
 /// Runs that are due together, at a start or after a sleep, begin at once; those that follow drift apart by this share
 /// of the interval.
@@ -173,7 +173,7 @@ impl Schedule {
             is_long_ago || signed_in_at.is_some_and(|signed_in_at| signed_in_at > at)
         });
         // A plan from a calendar that was ahead of ours says nothing.
-        let is_void = is_old_failure || last_updated_at.is_some_and(|at| at > wall + AHEAD_MIN);
+        let is_void = is_old_failure || last_updated_at.is_some_and(|at| at > wall + CLOCKS_APART_MAX);
         let first = match next_run_at {
             Some(at) if (is_complete || failed_at.is_some()) && !is_void && at <= wall + self.longest_wait() => {
                 Moment::until(at, now, wall)

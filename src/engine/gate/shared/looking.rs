@@ -12,6 +12,7 @@ impl<T: Copy + PartialEq> SharedGate<T> {
         self.noted.extend(carried.noted.iter().map(|(ticket, _)| *ticket));
         self.known = looked.known;
         self.handle_news(looked.news, &carried, now, wall);
+        self.looked_at = Some(looked.at);
         let counted = looked.seen.values().flat_map(|seen| seen.counts().iter().copied());
         self.gate.window.set_others(counted.collect());
         self.seen = looked.seen;
@@ -46,8 +47,10 @@ impl<T: Copy + PartialEq> SharedGate<T> {
             self.gate.handle_noted(&GateNote { pauses: news.pauses, sent, learned: news.learned, ledger }, now, wall);
             return;
         }
+        // It was not there at the last look.
+        let age_max = self.looked_at.map(|at| now.saturating_duration_since(at));
         for noted in news.pauses {
-            self.gate.handle_pause_of_another(noted, now, wall);
+            self.gate.pauses.handle_noted(noted, age_max, now, wall);
         }
         if news.is_lifted && self.unsaved_pauses.is_empty() {
             self.gate.handle_lifted(now);

@@ -446,6 +446,33 @@ fn a_calendar_that_jumps_does_not_empty_the_window_of_those_who_live() {
     }
 }
 
+/// Found by the simulation: a node had not looked while the calendar was set back an hour and forward a day.
+#[test]
+fn a_pause_that_another_has_just_noted_lasts_as_long_whatever_the_calendars_say() {
+    for (skew_s, later_s) in [(0, 0), (-3_600, 86_400), (-60, -60), (60, 60), (0, 90_000)] {
+        let mut machine = Machine::new();
+        let (mut idle, mut other) = (machine.start(1, settings(20)), machine.busy(2, 20));
+        idle.handle_ask(1, Family::Shows, None, None);
+        let granted = machine.serve(&mut idle, SECOND);
+        assert_eq!(granted.len(), 1);
+        machine.now += 30 * SECOND;
+        let ticket = machine.pump(&mut other).0[0];
+        machine.skew = TimeDelta::seconds(skew_s);
+        let (day, wall) = (Duration::from_secs(86_400), machine.wall());
+        other.handle_limited(ticket, Family::Playlists, LimitClass::Quota, Some(day), machine.now, wall);
+        machine.pump(&mut other);
+        let ends = machine.now + day;
+        machine.now += 30 * SECOND;
+        machine.skew = TimeDelta::seconds(later_s);
+        idle.handle_ask(2, Family::Playlists, None, None);
+        let asked = machine.now;
+        let sent = machine.serve(&mut idle, day + 3_600 * SECOND);
+        // It knows neither how long before this look it was noted nor how long after the one before.
+        let allowed = ends - (asked - machine.start)..ends + (asked - machine.start);
+        assert!(sent.len() == 1 && allowed.contains(&sent[0]), "{skew_s} s, {later_s} s: {:?}", ends - sent[0]);
+    }
+}
+
 #[test]
 fn the_end_of_a_process_gives_back_what_it_held() {
     let mut machine = Machine::new();
