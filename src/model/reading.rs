@@ -149,6 +149,8 @@ pub struct ReadingState<'a> {
     pub failure: Option<&'a LastFailure>,
     /// When the items are read once more, whatever the listing says.
     pub look_again_at: Option<DateTime<Utc>>,
+    /// Removals of items wait for a second look.
+    pub is_held: bool,
 }
 
 /// Whether a playlist's items are to be read.
@@ -180,10 +182,9 @@ impl ReadingState<'_> {
     pub fn due(&self, now: DateTime<Utc>) -> Due {
         // A moment further ahead comes from a calendar that was set back since.
         let lies_ahead = |at: DateTime<Utc>| at > now && at - now <= REST_MAX;
-        // Removals that were held back are confirmed or dropped by the next reading, even if nothing else is due.
-        let is_held = self.failure.is_some_and(|failure| failure.kind == FailureKind::Held);
         let is_looked_at = self.look_again_at.is_some_and(|at| !lies_ahead(at));
-        if self.fills_only() && !self.has_gaps && !is_held && !is_looked_at {
+        // Removals that were held back are confirmed or dropped by the next reading, even if nothing else is due.
+        if self.fills_only() && !self.has_gaps && !self.is_held && !is_looked_at {
             return Due::No;
         }
         let Some(failure) = self.failure else { return Due::Now };
@@ -213,6 +214,7 @@ mod tests {
         has_gaps: false,
         failure: None,
         look_again_at: None,
+        is_held: false,
     };
 
     #[test]
@@ -262,6 +264,7 @@ mod tests {
             ReadingState { num_held: Some(49), ..LISTED },
             ReadingState { num_hidden: 1, ..LISTED },
             ReadingState { has_gaps: true, ..LISTED },
+            ReadingState { is_held: true, ..LISTED },
         ] {
             assert_eq!(due.due(at(0)), Due::Now, "{due:?}");
         }
@@ -277,7 +280,9 @@ mod tests {
             let waits = matches!(kind, FailureKind::Refused | FailureKind::Failed);
             assert_eq!(changed.due(at(9)), if waits { Due::At(at(10)) } else { Due::Now }, "{kind:?}");
             let unchanged = ReadingState { held_snapshot: Some("s1"), ..state };
-            assert_eq!(unchanged.due(at(9)), if kind == FailureKind::Held { Due::At(at(10)) } else { Due::No });
+            assert_eq!(unchanged.due(at(9)), Due::No);
+            let held = ReadingState { is_held: true, ..unchanged };
+            assert_eq!((held.due(at(9)), held.due(at(10))), (Due::At(at(10)), Due::Now), "{kind:?}");
             let looked_at = ReadingState { look_again_at: Some(at(1)), ..unchanged };
             assert_eq!((looked_at.due(at(9)), looked_at.due(at(10))), (Due::At(at(10)), Due::Now), "{kind:?}");
         }

@@ -1,10 +1,10 @@
 //! A copy of a SQLite database, taken while others read and write it: complete, as of one moment, checked, and put in
 //! place in one step. PostgreSQL has tools of its own for that.
 
-use super::files::{COMPANIONS, Kin, beside, kin};
+use super::files::{COMPANIONS, Kin, kin};
 use super::sqlite::{Absent, explain, prepare_file, refuse_foreign, refuse_foreign_at_rest, url_with};
 use super::{DatabaseUrl, StoreError};
-use crate::parts::{Access, Part};
+use crate::parts::{Access, Part, beside};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::Text;
 use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection, sql_query};

@@ -4,14 +4,17 @@
 //! count, or when ranges of it could not be read. Finding out costs no request: the listing of the playlists contains
 //! it. See [`crate::model::ReadingState`] for the rule.
 
-use super::gaps::open_of;
+use super::held;
 use super::readings::Reading;
 use super::schema::{accounts, library_playlists, playlist_readings, playlists, sync_gaps};
 use super::types::{At, to_u32};
 use super::{Conn, Store, StoreError, with_conn};
 use crate::model::{AccountId, Due, FailureKind, ReadingState, StalePlaylist};
 use chrono::{DateTime, Utc};
-use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, QueryDsl, Queryable, Selectable, SelectableHelper};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable, Selectable,
+    SelectableHelper,
+};
 use diesel_async::RunQueryDsl;
 use std::collections::HashMap;
 
@@ -69,6 +72,9 @@ struct Candidate {
     owner: Owner,
     reading: Option<Reading>,
     gaps: Vec<(u32, u32)>,
+    look_again_at: Option<DateTime<Utc>>,
+    /// Removals of its items wait for a second look by this account.
+    is_held: bool,
 }
 
 impl Store {
@@ -143,9 +149,12 @@ async fn candidates(conn: &mut Conn, account: AccountId) -> Result<Vec<Candidate
         active.order((position, playlist_id)).select(columns).load(c).await
     })?;
     let mut gaps = open_item_gaps(conn, account).await?;
+    let looks = looks(conn, account).await?;
+    let held = held::playlists_with_held(conn, account).await?;
     let candidate = |(listed, owner, reading): (Listed, Owner, Option<Reading>)| {
         let gaps = gaps.remove(&listed.id).unwrap_or_default();
-        Candidate { listed, owner, reading, gaps }
+        let (look_again_at, is_held) = (looks.get(&listed.id).copied(), held.contains(&listed.id));
+        Candidate { listed, owner, reading, gaps, look_again_at, is_held }
     };
     Ok(rows.into_iter().map(candidate).collect())
 }
@@ -210,7 +219,8 @@ impl Candidate {
             num_hidden: to_u32(self.listed.items_hidden),
             has_gaps: !self.gaps.is_empty(),
             failure,
-            look_again_at: self.reading.as_ref().and_then(Reading::look_again_at),
+            look_again_at: self.look_again_at,
+            is_held: self.is_held,
         }
     }
 
@@ -227,17 +237,40 @@ impl Candidate {
     }
 }
 
+/// What any account has left open of the items that this one lists too.
 async fn open_item_gaps(conn: &mut Conn, account: AccountId) -> Result<HashMap<String, Vec<(u32, u32)>>, StoreError> {
     let open: Vec<(Option<String>, i64, i64)> = with_conn!(conn, |c| {
-        use sync_gaps::{offset_from, offset_to, playlist_id};
-        let of_items = open_of(account).filter(playlist_id.is_not_null()).order((playlist_id, offset_from));
-        of_items.select((playlist_id, offset_from, offset_to)).load(c).await
+        use library_playlists::{account_id, removed_at};
+        use sync_gaps::{healed_at, offset_from, offset_to, playlist_id, table};
+        let listed =
+            table.inner_join(library_playlists::table.on(library_playlists::playlist_id.nullable().eq(playlist_id)));
+        let theirs = listed.filter(account_id.eq(account.0)).filter(removed_at.is_null());
+        let open = theirs.filter(healed_at.is_null()).order((playlist_id, offset_from, offset_to));
+        open.select((playlist_id, offset_from, offset_to)).distinct().load(c).await
     })?;
     let mut gaps: HashMap<String, Vec<(u32, u32)>> = HashMap::new();
     for (playlist_id, from, to) in open {
         gaps.entry(playlist_id.unwrap_or_default()).or_default().push((to_u32(from), to_u32(to)));
     }
     Ok(gaps)
+}
+
+/// When playlists of a library are looked at again, because of a reading by any account.
+async fn looks(conn: &mut Conn, account: AccountId) -> Result<HashMap<String, DateTime<Utc>>, StoreError> {
+    let open: Vec<(String, At)> = with_conn!(conn, |c| {
+        use library_playlists::{account_id, removed_at};
+        use playlist_readings::{look_again_at, playlist_id, table};
+        let listed = table.inner_join(library_playlists::table.on(library_playlists::playlist_id.eq(playlist_id)));
+        let theirs = listed.filter(account_id.eq(account.0)).filter(removed_at.is_null());
+        let open = theirs.filter(look_again_at.is_not_null());
+        open.select((playlist_id, look_again_at.assume_not_null())).load(c).await
+    })?;
+    let mut looks: HashMap<String, DateTime<Utc>> = HashMap::new();
+    for (playlist, at) in open {
+        let at = DateTime::<Utc>::from(at);
+        looks.entry(playlist).and_modify(|first| *first = at.min(*first)).or_insert(at);
+    }
+    Ok(looks)
 }
 
 /// Makes the items of every playlist of the account due again, including those that wait after a doubtful failure. A

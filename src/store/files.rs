@@ -3,13 +3,13 @@
 
 use super::sqlite::identity;
 use super::{DatabaseUrl, StoreError};
-use std::ffi::OsString;
+use crate::parts::{JOURNAL, beside};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// What SQLite adds to the name of a database for the files beside it.
-pub(super) const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+pub(super) const COMPANIONS: [&str; 3] = ["-wal", "-shm", JOURNAL];
 
 /// How every SQLite database begins.
 const HEADER: &[u8; 16] = b"SQLite format 3\0";
@@ -58,12 +58,6 @@ fn names(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
         Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
     };
     place().into_iter().chain(path.canonicalize().ok())
-}
-
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
 }
 
 /// Only for a file that is not ours.

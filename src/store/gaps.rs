@@ -18,6 +18,12 @@ pub(super) fn open_of(account: AccountId) -> _ {
     sync_gaps::table.filter(sync_gaps::account_id.eq(whose)).filter(sync_gaps::healed_at.is_null())
 }
 
+/// The open gaps of a playlist's items, whichever account met them.
+#[auto_type]
+pub(super) fn open_in<'a>(playlist: &'a str) -> _ {
+    sync_gaps::table.filter(sync_gaps::healed_at.is_null()).filter(sync_gaps::playlist_id.eq(playlist))
+}
+
 /// The open gaps of a listing and, for playlists, of the items of those that are in the library.
 macro_rules! open_gaps {
     ($account:expr) => {{
@@ -116,7 +122,10 @@ pub(super) async fn heal(
 ) -> Result<(), StoreError> {
     with_conn!(conn, |c| {
         use sync_gaps::{entity_type, healed_at, offset_from, offset_to};
-        let open = open_of(account).filter(entity_type.eq(entity.as_str())).filter(in_listing(&gap.playlist_id));
+        // The items of a playlist are those of all accounts.
+        let shared = sync_gaps::account_id.eq(account.0).or(sync_gaps::playlist_id.is_not_null());
+        let open = sync_gaps::table.filter(healed_at.is_null()).filter(shared);
+        let open = open.filter(entity_type.eq(entity.as_str())).filter(in_listing(&gap.playlist_id));
         let within = open.filter(offset_from.ge(i64::from(gap.offset_from)));
         let within = within.filter(offset_to.le(i64::from(gap.offset_to)));
         diesel::update(within).set(healed_at.eq(now)).execute(c).await
@@ -141,15 +150,9 @@ pub(super) async fn heal_before(
 }
 
 /// Closes the gaps that lie beyond the end of a playlist.
-pub(super) async fn heal_beyond(
-    conn: &mut Conn,
-    account: AccountId,
-    playlist_id: &str,
-    total: u32,
-    now: At,
-) -> Result<(), StoreError> {
+pub(super) async fn heal_beyond(conn: &mut Conn, playlist_id: &str, total: u32, now: At) -> Result<(), StoreError> {
     with_conn!(conn, |c| {
-        let open = open_of(account).filter(sync_gaps::playlist_id.eq(playlist_id));
+        let open = open_in(playlist_id);
         let beyond = open.filter(sync_gaps::offset_from.ge(i64::from(total)));
         diesel::update(beyond).set(sync_gaps::healed_at.eq(now)).execute(c).await
     })?;

@@ -180,6 +180,42 @@ pub(super) async fn release(
     Ok(())
 }
 
+/// Releases the items of a playlist for all accounts.
+pub(super) async fn release_items(conn: &mut Conn, playlist: &str) -> Result<(), StoreError> {
+    with_conn!(conn, |c| {
+        use held_removals::{entity_type, playlist_id, table};
+        let of_it = table.filter(entity_type.eq(EntityType::Playlists.as_str())).filter(playlist_id.eq(playlist));
+        diesel::delete(of_it).execute(c).await
+    })?;
+    Ok(())
+}
+
+/// Releases the items of playlists that have left a library: what comes back is looked at anew.
+pub(super) async fn release_departed(
+    conn: &mut Conn,
+    account: AccountId,
+    playlists: &[String],
+) -> Result<(), StoreError> {
+    for playlists in playlists.chunks(IDS_MAX) {
+        with_conn!(conn, |c| {
+            use held_removals::{account_id, playlist_id, table};
+            let theirs = table.filter(account_id.eq(account.0)).filter(playlist_id.eq_any(playlists));
+            diesel::delete(theirs).execute(c).await
+        })?;
+    }
+    Ok(())
+}
+
+/// Playlists of which an account holds items.
+pub(super) async fn playlists_with_held(conn: &mut Conn, account: AccountId) -> Result<HashSet<String>, StoreError> {
+    let held: Vec<String> = with_conn!(conn, |c| {
+        use held_removals::{account_id, playlist_id, table};
+        let theirs = table.filter(account_id.eq(account.0)).filter(playlist_id.ne(LISTING));
+        theirs.select(playlist_id).distinct().load(c).await
+    })?;
+    Ok(held.into_iter().collect())
+}
+
 /// How many are held of each entity type, items of playlists included, and not confirmed yet.
 pub(super) async fn num_held(conn: &mut Conn, account: AccountId) -> Result<HashMap<String, u32>, StoreError> {
     let held: Vec<(String, i64)> = with_conn!(conn, |c| {

@@ -50,14 +50,6 @@ impl Held {
     }
 }
 
-/// Evidence for or against what a reading misses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Evidence {
-    pub hidden: HiddenItems,
-    /// The account's last reading was held.
-    pub was_held: bool,
-}
-
 /// A reading that is believed the second time.
 pub(super) fn unchanged(snapshot_id: Option<String>) -> FailedReading {
     let reason = "another snapshot is listed, and the items are the same, which one look does not prove";
@@ -81,16 +73,14 @@ pub(super) async fn judge(
     commit: &Commit,
     playlist: &str,
     after: Vec<Entry>,
-    evidence: Evidence,
+    hidden: HiddenItems,
     now: At,
 ) -> Result<Verdict, StoreError> {
-    let Evidence { hidden, was_held } = evidence;
     let compared = versions::compare(conn, playlist, after).await?;
     let rule = commit.effects.item_removals;
     if compared.is_believed(rule, hidden) {
-        if was_held {
-            held::release(conn, commit.account_id, commit.entity, playlist).await?;
-        }
+        // It shows whatever is held here, whoever missed it.
+        held::release_items(conn, playlist).await?;
         let (is_uncounted, contradicts) = (compared.is_uncounted(), compared.contradicts());
         return Ok(if compared.is_same { Verdict::Unchanged } else { Verdict::Believed { is_uncounted, contradicts } });
     }
@@ -101,7 +91,7 @@ pub(super) async fn judge(
     .into_iter()
     .collect();
     if compared.is_confirmed(rule, &known, now.into()) {
-        held::release(conn, commit.account_id, commit.entity, playlist).await?;
+        held::release_items(conn, playlist).await?;
         return Ok(Verdict::Believed { is_uncounted: false, contradicts: false });
     }
     let may_be_hidden = compared.may_be_hidden(hidden);

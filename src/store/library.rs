@@ -194,6 +194,9 @@ async fn remove(
         done.removed = membership::remove_unseen(conn, account, entity, removal, now).await?;
     }
     done.removed.extend(membership::remove_ids(conn, account, entity, removed_ids, now).await?);
+    if entity.has_items() {
+        held::release_departed(conn, account, &done.removed).await?;
+    }
     report.counts.removed += len(done.removed.len());
     let removed: Vec<&str> = removed_ids.iter().map(String::as_str).collect();
     held::forget(conn, account, entity, LISTING, &removed).await?;

@@ -5,7 +5,7 @@
 
 use super::by_sql::of_ids;
 use super::catalogue::{Catalogue, Written};
-use super::held_items::{Evidence, Verdict};
+use super::held_items::Verdict;
 use super::keyed::Keyed;
 use super::odd::{self, Listing};
 use super::readings::{self, Books, Place, Reading};
@@ -202,11 +202,9 @@ impl Plan<'_> {
         if self.books.num_held.is_none() {
             return Ok(true);
         }
-        let was_held = self.was(FailureKind::Held);
         let hidden = HiddenItems { before: self.books.num_hidden, now: self.num_hidden() };
-        let evidence = Evidence { hidden, was_held };
         let snapshot_id = self.claimed().map(str::to_owned);
-        let (failure, outcome) = match held_items::judge(conn, commit, self.playlist, after, evidence, now).await? {
+        let (failure, outcome) = match held_items::judge(conn, commit, self.playlist, after, hidden, now).await? {
             Verdict::Held(held) => (held.failure(snapshot_id), held.outcome(self.playlist)),
             // They may be older than the listed snapshot, and are doubted once.
             Verdict::Unchanged if self.is_same_snapshot() == Some(false) && !self.was(FailureKind::Unchanged) => {
@@ -331,7 +329,7 @@ impl Plan<'_> {
             let gap = HealedGap { playlist_id: Some(playlist.to_owned()), offset_from, offset_to };
             gaps::heal(conn, commit.account_id, commit.entity, &gap, now).await?;
         }
-        gaps::heal_beyond(conn, commit.account_id, playlist, total, now).await?;
+        gaps::heal_beyond(conn, playlist, total, now).await?;
         written.counts.removed += delete_from(conn, playlist, total, None).await?;
         if self.place == Place::Whole {
             for part in self.parts.iter().filter(|part| part.num_hidden > 0) {
@@ -356,9 +354,12 @@ impl Plan<'_> {
                 self.reading.has_failed(&failed, now);
             }
             None => {
-                let planned = self.reading.look_again_at();
+                let planned = self.books.look_again_at();
                 // What was doubted once, and is the same now, is so.
-                let is_new = self.is_changed || !self.reading.looks_again(snapshot_id.as_deref());
+                let is_new = self.is_changed || !self.books.looks_again(snapshot_id.as_deref());
+                if planned.is_some() {
+                    readings::end_looks(conn, playlist).await?;
+                }
                 self.reading.has_read(snapshot_id.as_deref(), now);
                 let doubtful = doubtful_rows(conn, playlist).await?;
                 let left = LeftOpen {

@@ -58,6 +58,8 @@ pub(super) struct Books {
     /// A comparison with earlier items is open, or a first reading under way.
     pub is_walked: bool,
     pub reading: Reading,
+    /// When it is to be looked at again, because of a reading of which snapshot, by any account.
+    looks: Vec<(DateTime<Utc>, Option<String>)>,
 }
 
 /// Where the items that were read are written.
@@ -153,15 +155,6 @@ impl Reading {
     }
 
     /// When the items are read once more, whatever the listing says.
-    pub fn look_again_at(&self) -> Option<DateTime<Utc>> {
-        self.look_again_at.map(DateTime::<Utc>::from)
-    }
-
-    /// Whether a reading of that snapshot is such a look.
-    pub fn looks_again(&self, snapshot_id: Option<&str>) -> bool {
-        self.look_again_at().is_some() && self.snapshot_id.as_deref() == snapshot_id
-    }
-
     pub fn look_again(&mut self, at: Option<DateTime<Utc>>) {
         self.look_again_at = at.map(At::from);
     }
@@ -202,6 +195,16 @@ impl Reading {
 }
 
 impl Books {
+    /// When the items are read once more, whatever the listing says and whoever left something open.
+    pub fn look_again_at(&self) -> Option<DateTime<Utc>> {
+        self.looks.iter().map(|(at, _)| *at).min()
+    }
+
+    /// Whether a reading of that snapshot is such a look.
+    pub fn looks_again(&self, snapshot_id: Option<&str>) -> bool {
+        self.looks.iter().any(|(_, read)| read.as_deref() == snapshot_id)
+    }
+
     /// Where consecutive parts of one playlist are written. `is_taken` says that another account writes in place.
     pub fn place(&self, parts: &[&PlaylistPart], is_taken: bool) -> Place {
         let (Some(first), Some(last)) = (parts.first(), parts.last()) else { return Place::Nowhere };
@@ -251,12 +254,33 @@ pub(super) async fn load(
         );
         all.select(columns).load(c).await
     })?;
+    type Look = (String, At, Option<String>);
+    let found: Vec<Look> = with_conn!(conn, |c| {
+        use playlist_readings::{look_again_at, playlist_id, snapshot_id, table};
+        let open = table.filter(playlist_id.eq_any(ids)).filter(look_again_at.is_not_null());
+        open.select((playlist_id, look_again_at.assume_not_null(), snapshot_id)).load(c).await
+    })?;
+    let mut looks: BTreeMap<String, Vec<(DateTime<Utc>, Option<String>)>> = BTreeMap::new();
+    for (playlist, at, snapshot_id) in found {
+        looks.entry(playlist).or_default().push((at.into(), snapshot_id));
+    }
     let books = |((id, snapshot_id, held, hidden, generation), walk, reading): Row| {
         let (num_held, num_hidden) = (held.map(to_u32), to_u32(hidden));
         let (is_walked, reading) = (walk.is_some(), reading.unwrap_or_default());
-        (id, Books { snapshot_id, num_held, num_hidden, generation, is_walked, reading })
+        let looks = looks.remove(&id).unwrap_or_default();
+        (id, Books { snapshot_id, num_held, num_hidden, generation, is_walked, reading, looks })
     };
     Ok(rows.into_iter().map(books).collect())
+}
+
+/// A whole reading has looked at what any of them had left open.
+pub(super) async fn end_looks(conn: &mut Conn, playlist: &str) -> Result<(), StoreError> {
+    with_conn!(conn, |c| {
+        use playlist_readings::{look_again_at, playlist_id, table};
+        let open = table.filter(playlist_id.eq(playlist)).filter(look_again_at.is_not_null());
+        diesel::update(open).set(look_again_at.eq(None::<At>)).execute(c).await
+    })?;
+    Ok(())
 }
 
 /// Writes the changed readings of the account.
@@ -439,7 +463,8 @@ mod tests {
         if let Some((generation, offset, is_in_place)) = walk {
             reading.walk_to(generation, offset, 0, is_in_place);
         }
-        Books { snapshot_id: None, num_held, num_hidden: 0, generation: 4, is_walked: false, reading }
+        let (snapshot_id, num_hidden, generation, is_walked) = (None, 0, 4, false);
+        Books { snapshot_id, num_held, num_hidden, generation, is_walked, reading, looks: Vec::new() }
     }
 
     fn part(offset: u32, num_items: usize, ends: bool) -> PlaylistPart {

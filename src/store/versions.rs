@@ -4,11 +4,11 @@
 //! believed yet, change nothing. While a comparison waits for places that could not be served, the items as they were
 //! are kept (`playlist_items_before`), across crashes and other readings.
 
-use super::gaps::open_of;
+use super::gaps::open_in;
 use super::rows::{KnownItemRow, PlaylistChangeRow, PlaylistItemRow};
 use super::schema::{
     playlist_changes, playlist_items, playlist_items_before, playlist_items_read, playlist_versions, playlist_walks,
-    playlists, sync_gaps,
+    playlists,
 };
 use super::types::{At, Words};
 use super::upsert::upsert;
@@ -84,7 +84,7 @@ pub(super) async fn conclude(
         table.filter(playlist_id.eq(playlist)).select((is_first, began_at)).first(c).await.optional()
     })?;
     let Some((is_first, began_at)) = walk else { return Ok(None) };
-    if has_gaps(conn, commit, playlist).await? && waits_for_gaps(began_at.into(), now.into()) {
+    if has_gaps(conn, playlist).await? && waits_for_gaps(began_at.into(), now.into()) {
         return Ok(None);
     }
     let said = match last_version(conn, playlist).await? {
@@ -146,12 +146,9 @@ async fn forget_walk(conn: &mut Conn, playlist: &str) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// Whether something of the playlist could not be read by the account that reads it.
-async fn has_gaps(conn: &mut Conn, commit: &Commit, playlist: &str) -> Result<bool, StoreError> {
-    Ok(with_conn!(conn, |c| {
-        let open = open_of(commit.account_id).filter(sync_gaps::playlist_id.eq(playlist));
-        diesel::select(exists(open)).get_result(c).await
-    })?)
+/// Whether something of the playlist could not be read.
+async fn has_gaps(conn: &mut Conn, playlist: &str) -> Result<bool, StoreError> {
+    Ok(with_conn!(conn, |c| diesel::select(exists(open_in(playlist))).get_result(c).await)?)
 }
 
 /// The items of a reading under way, empty places included.

@@ -22,7 +22,7 @@ pub struct HiddenItems {
 pub struct Comparison {
     pub num_held: u32,
     pub num_missing: u32,
-    pub num_new: u32,
+    num_new: u32,
     /// Identities of the items that it no longer contains.
     pub missing: BTreeSet<String>,
     /// Nothing differs, not even the order.

@@ -27,6 +27,7 @@ mod refusals;
 mod relay;
 mod retention;
 mod runs;
+mod shared_doubts;
 mod spoken;
 mod states;
 mod status;

@@ -434,7 +434,7 @@ fn from(offset: u32, items: Vec<PlaylistItem>, end: Option<PlaylistEnd>) -> Rows
     Rows::PlaylistItems(vec![PlaylistPart { offset, items, end, ..one("p1") }])
 }
 
-async fn two_accounts(db: &Db) -> (Run<'_>, Run<'_>) {
+pub(super) async fn two_accounts(db: &Db) -> (Run<'_>, Run<'_>) {
     let noor = db.store.upsert_account("noor", None, None, at(0)).await.unwrap();
     (db.begin(EntityType::Playlists).await, db.begin_for(noor, EntityType::Playlists).await)
 }
@@ -444,7 +444,7 @@ pub(super) fn uncounted(id: &str, snapshot_id: &str) -> Playlist {
     Playlist { total_items: None, ..playlist(id, snapshot_id) }
 }
 
-async fn list_for_both(mira: &Run<'_>, noor: &Run<'_>, snapshot_id: &str) {
+pub(super) async fn list_for_both(mira: &Run<'_>, noor: &Run<'_>, snapshot_id: &str) {
     for run in [mira, noor] {
         run.commit(playlists([uncounted("p1", snapshot_id)]), at(0)).await;
     }

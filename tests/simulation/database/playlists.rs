@@ -170,6 +170,7 @@ impl Books {
                     has_gaps: !gaps.is_empty(),
                     failure: book.failure.as_ref(),
                     look_again_at: book.look_again_at,
+                    is_held: !book.missing.is_empty(),
                 };
                 let walk = book.walk.filter(|walk| walk.generation == book.generation);
                 let (is_due, next_try_at) = match state.due(now) {

@@ -72,8 +72,16 @@ impl Database {
         let num_before = self.plays.len();
         self.plays.extend(commit.page.plays().map(Play::key));
         let newest = self.plays.last().map(|(at, _)| *at);
-        if let Some(oldest) = commit.page.oldest().filter(|_| commit.page.newest() >= newest) {
-            self.play_gaps.iter_mut().for_each(|(gap, is_healed)| *is_healed |= gap.played_after >= oldest);
+        let shown = commit.page.oldest().zip(commit.page.newest());
+        if let Some((oldest, last)) = shown.filter(|_| commit.gap.is_none()) {
+            let is_reached =
+                |gap: &PlayGap| gap.played_after >= oldest && (gap.played_before <= last || Some(last) >= newest);
+            self.play_gaps.iter_mut().for_each(|(gap, is_healed)| *is_healed |= is_reached(gap));
+        }
+        if let Some(new) = commit.gap {
+            let is_wider =
+                |gap: &PlayGap| gap.played_after == new.played_after && gap.played_before > new.played_before;
+            self.play_gaps.iter_mut().for_each(|(gap, is_healed)| *is_healed |= is_wider(gap));
         }
         if let Some(gap) = commit.gap.filter(|gap| self.play_gaps.iter().all(|(known, _)| known != gap)) {
             self.play_gaps.push((gap, false));
