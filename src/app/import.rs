@@ -18,7 +18,7 @@ use crate::{
     store::{Account, ImportOutcome, RemovedImports, Store, StreamImport},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc;
 
 /// Batches between the thread that reads and the one that writes.
@@ -29,6 +29,9 @@ const PLAYS_AT_ONCE: usize = 10_000;
 
 /// Longest time without a stream within one export: people do not listen every day.
 const SILENCE: TimeDelta = TimeDelta::days(7);
+
+/// Numbers from here on are years in the names of an export's files.
+const YEAR_MIN: u32 = 1_000;
 
 /// How many kinds of wrong files a message names.
 const WRONG_NAMED: usize = 4;
@@ -156,8 +159,11 @@ async fn next_plays(import: &mut StreamImport, after: &mut DateTime<Utc>) -> Res
 /// The periods that the export covers completely. Files follow each other in time; where one is missing, nothing is
 /// known. Videos are separate, and their spans are covered by other files.
 fn spans(files: &[FileRead]) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
-    let told = files.iter().filter(|file| !file.is_video && file.broken.is_none());
-    let mut all: Vec<(DateTime<Utc>, DateTime<Utc>)> = told.filter_map(|file| file.span).collect();
+    let told = || files.iter().filter(|file| !file.is_video);
+    if told().any(|file| file.content.is_history() && file.broken.is_some()) || lacks_a_number(files) {
+        return Vec::new();
+    }
+    let mut all: Vec<(DateTime<Utc>, DateTime<Utc>)> = told().filter_map(|file| file.span).collect();
     all.sort_unstable();
     let mut spans: Vec<(DateTime<Utc>, DateTime<Utc>)> = Vec::new();
     for (first, last) in all {
@@ -167,6 +173,28 @@ fn spans(files: &[FileRead]) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
         }
     }
     spans
+}
+
+/// Whether a file between two others is missing or has no rows: what it should hold is unknown. Videos are numbered
+/// along with the rest.
+fn lacks_a_number(files: &[FileRead]) -> bool {
+    let mut numbers: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+    let told = files.iter().filter(|file| file.span.is_some() || file.is_video);
+    for (series, number) in told.filter_map(|file| number_in(&file.name)) {
+        numbers.entry(series).or_default().insert(number);
+    }
+    let is_broken = |(one, next): (&u32, &u32)| next - one > 1;
+    numbers.values().any(|numbers| numbers.iter().zip(numbers.iter().skip(1)).any(is_broken))
+}
+
+/// The number at the end of a name, such as "Streaming_History_Audio_2019-2020_3.json", and the series that it counts:
+/// what stands before all digits. A year is no such number.
+fn number_in(name: &str) -> Option<(String, u32)> {
+    let name = name.trim_end_matches(".json");
+    let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let number: u32 = name[name.len() - digits..].parse().ok().filter(|number| *number < YEAR_MIN)?;
+    let is_counted = |c: char| c.is_ascii_digit() || matches!(c, '-' | '_');
+    Some((name.trim_end_matches(is_counted).replace("Video", "Audio"), number))
 }
 
 async fn remove(store: &Store, account: &Account, which: Remove, json: bool) -> Result<Exit, CommandError> {
@@ -251,5 +279,30 @@ mod tests {
         assert_eq!(years, ["2018-2020", "2022-2023"]);
         let broken = FileRead { broken: Some("cut off".into()), ..files[0].clone() };
         assert_eq!(spans(&[broken]), []);
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_broken_between_two_others_closes_nothing() {
+        let numbered = |years: &str, number: u32, day: u32| {
+            let at = |hour: u32| format!("2020-01-{day:02}T{hour:02}:00:00Z");
+            file(&at(1), &at(23), &format!("my.zip, Streaming_History_Audio_{years}_{number}.json"))
+        };
+        let whole = [numbered("2019-2020", 0, 1), numbered("2020", 1, 2), numbered("2020-2021", 2, 3)];
+        assert_eq!(spans(&whole).len(), 1);
+        let [first, middle, last] = whole.clone();
+        assert_eq!(spans(&[first.clone(), last.clone()]), []);
+        let empty = FileRead { content: Content::Empty, num_rows: 0, span: None, ..middle.clone() };
+        assert_eq!(spans(&[first.clone(), empty, last.clone()]), []);
+        let broken = FileRead { broken: Some("cut off".into()), ..middle.clone() };
+        assert_eq!(spans(&[first.clone(), broken, last.clone()]), []);
+        let video = FileRead { is_video: true, name: middle.name.replace("Audio", "Video"), ..middle.clone() };
+        assert_eq!(spans(&[first.clone(), video, last]).len(), 1);
+        let of_years =
+            [2018, 2020].map(|year| FileRead { name: format!("Streaming_History_Audio_{year}.json"), ..first.clone() });
+        assert_eq!(spans(&of_years).len(), 1);
+        assert_eq!(spans(&[first, middle]).len(), 1);
+        let podcasts =
+            FileRead { span: None, ..file("2020-01-01T00:00:00Z", "2020-01-01T00:00:00Z", "podcast_0.json") };
+        assert_eq!(spans(&[podcasts]), []);
     }
 }
