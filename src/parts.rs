@@ -12,7 +12,7 @@ use std::{
 };
 
 /// What SQLite adds to the name of a file for its journal.
-const JOURNAL: &str = "-journal";
+pub const JOURNAL: &str = "-journal";
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Drop for Part {
     /// Once it is in its place, there is nothing to remove.
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
-        let _ = fs::remove_file(with_suffix(&self.path, JOURNAL));
+        let _ = fs::remove_file(beside(&self.path, JOURNAL));
     }
 }
 
@@ -74,7 +74,8 @@ fn part_of(to: &Path, pid: u32) -> io::Result<PathBuf> {
     Ok(to.with_file_name(part))
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+/// The file of the same name with an ending more.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
@@ -118,7 +119,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&to).unwrap(), "rows");
 
         let (part, _) = Part::create(&to, Access::Owner).unwrap();
-        fs::write(with_suffix(part.path(), JOURNAL), "").unwrap();
+        fs::write(beside(part.path(), JOURNAL), "").unwrap();
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
