@@ -155,6 +155,39 @@ fn an_artist_that_only_the_first_page_counts_is_not_missed() {
     }
 }
 
+/// The page is filled up from behind, and what is removed afterwards makes the total right again.
+#[test]
+fn a_row_that_a_page_lacks_is_not_made_up_for_by_a_removal() {
+    for step in 20..140 {
+        for later in [30, 60, 100, 140] {
+            let mut scenario = calm(&[(Audiobooks, 33)], BatchSizes { initial: 10, incremental: 10 });
+            let entity = Audiobooks;
+            scenario.script = vec![
+                (step, Injection::Odd(Odd::Fill { entity, at: 196_990_196, skip: 0 })),
+                (step + later, Injection::Remove { entity, at: 3_773_710_052, count: 1 }),
+            ];
+            lived(&scenario);
+        }
+    }
+}
+
+/// Its row at the head has neither an id nor a date.
+#[test]
+fn an_item_that_is_saved_again_while_its_row_is_empty_is_not_removed() {
+    for (silenced, saved) in (100..400).step_by(25).flat_map(|step| [(step, step + 40), (step, step + 200)]) {
+        for at in 0..2 {
+            let mut scenario = calm(&[(Albums, 2)], BatchSizes { initial: 50, incremental: 50 });
+            let entity = Albums;
+            scenario.script = vec![
+                (silenced, Injection::Silence { entity, at, is_dated: false }),
+                (saved, Injection::Add { entity, count: 3 }),
+                (saved + 10, Injection::Resave { entity, at: 3 + at }),
+            ];
+            lived(&scenario);
+        }
+    }
+}
+
 #[test]
 fn a_calendar_set_forward_in_a_pause_makes_nothing_spin() {
     let mut scenario =

@@ -61,6 +61,14 @@ pub const MUTANTS: &[Mutant] = &[
         guarantee: "G2",
     },
     Mutant {
+        name: "shift-uncounted",
+        file: "run/offset_walk/lost_place.rs",
+        stands: "i64::from(now) - i64::from(before) == shift",
+        instead: "i64::from(now) - i64::from(before) == shift || true",
+        breaks: "a place that moves further than the total accounts for leaves nothing out",
+        guarantee: "G2",
+    },
+    Mutant {
         name: "place-one-too-far",
         file: "run/locate.rs",
         stands: "Some(Found { index })",
@@ -214,6 +222,14 @@ pub const MUTANTS: &[Mutant] = &[
         guarantee: "G3",
     },
     Mutant {
+        name: "empty-rows-hide-nothing",
+        file: "run/verify.rs",
+        stands: "self.may_be_empty_rows() && !self.has_missed_before(&removed_ids)",
+        instead: "false",
+        breaks: "rows that have become empty stand for none of the items that a slice misses",
+        guarantee: "G3",
+    },
+    Mutant {
         name: "nothing-verified",
         file: "run/verify.rs",
         stands: "self.frame.purpose == Purpose::Verify",
@@ -318,6 +334,14 @@ pub const MUTANTS: &[Mutant] = &[
         instead: "if used <= self.limit {",
         breaks: "the window lets through one request more than it may hold",
         guarantee: "G6",
+    },
+    Mutant {
+        name: "calendars-agree",
+        file: "gate/pauses.rs",
+        stands: "age_max.map_or(Duration::ZERO, |age| full.saturating_sub(age))",
+        instead: "age_max.map_or(Duration::ZERO, |_| Duration::ZERO)",
+        breaks: "a pause that another process has just noted is as short as the calendar makes it",
+        guarantee: "G5",
     },
     Mutant {
         name: "answered-uncounted",
@@ -766,8 +790,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "held-items-are-not-due",
         file: "../model/reading.rs",
-        stands: "failure.kind == FailureKind::Held);\n",
-        instead: "failure.kind == FailureKind::Unchanged);\n",
+        stands: "!self.is_held && !is_looked_at",
+        instead: "!is_looked_at",
         breaks: "removals from a playlist that is listed as before are held forever",
         guarantee: "G11",
     },

@@ -127,6 +127,7 @@ impl World {
             }
             Injection::Jump { seconds } => {
                 self.skew += TimeDelta::seconds(seconds.into());
+                self.note_jump();
                 if seconds > 0 {
                     self.oracle.misjudged_before = self.now + HELD_BEFOREHAND;
                 }

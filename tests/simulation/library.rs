@@ -52,6 +52,8 @@ pub struct Listing {
     pub is_veiled: bool,
     /// When it was shown as empty, although it was not.
     pub emptied_at: Vec<Tick>,
+    /// What the last page lacked and hid by being as long as any. Only a page behind it shows that.
+    pub left_out: Option<u32>,
     /// Edits since a page of it was last committed, and whether one of them was a move.
     num_edits: u32,
     has_moved: bool,
@@ -142,6 +144,7 @@ impl Library {
             items: Vec::new(),
             is_veiled: false,
             emptied_at: Vec::new(),
+            left_out: None,
             num_edits: 0,
             has_moved: false,
         };

@@ -292,6 +292,7 @@ impl Odds {
     fn listed(&mut self, listing: &mut Listing, asked: Asked, total: Option<u32>, tick: Tick) -> Option<Page> {
         let at = listing.entity;
         let Asked { mut from, limit, is_first } = asked;
+        listing.left_out = None;
         let len = listing.order.len();
         // Nothing is requested after a page without a cursor.
         let honest = from..if listing.entity.is_by_cursor() { len } else { (from + limit).min(len) };
@@ -357,6 +358,7 @@ impl Odds {
             slots.remove(lacking);
             slots.push(slot(at, behind.0, listing.item(behind.0), behind.1));
             listing.items[given[lacking].0 as usize].withheld_at = tick;
+            listing.left_out = Some(given[lacking].0);
         }
         if total.is_none_or(|total| (total as usize) < len) {
             // Its total leaves out what is not given, so that is shown as gone.

@@ -304,7 +304,9 @@ impl World {
             // early, twice, in a listing that shrinks meanwhile, is the end.
             let may_be_withheld = is_noted || key.entity == EntityType::Artists && has_shrunk;
             let was_given = !may_be_withheld || listing.item(**number).withheld_at <= since;
-            !is_right && was_given && listing.was_there_since(**number, since)
+            // Nothing that the run saw contradicts its last page; the next run does.
+            let was_shown = was_given && listing.left_out != Some(**number);
+            !is_right && was_shown && listing.was_there_since(**number, since)
         };
         // A place that could not be read is tried once in a run, and then left for the next.
         let gaps = books.gaps.iter().filter(|gap| gap.playlist_id.is_none());

@@ -99,12 +99,22 @@ pub struct Process {
     pub loses_reply: Option<bool>,
     /// For the oracle: notes from before this moment were made by a calendar that was set forward since.
     pub misjudges_before: Duration,
-    /// For the oracle: whether it knows what others have noted.
-    pub has_looked: bool,
-    /// For the oracle: what it must not request, from when and until when.
-    pub told: Vec<(Family, Duration, Duration)>,
+    /// For the oracle: when it last looked at what others have noted.
+    pub looked_at: Option<Duration>,
+    /// For the oracle: what it must not request.
+    pub told: Vec<Forbidden>,
     /// In a life with nodes.
     pub node: Option<NodeShell>,
+}
+
+/// What a process must not request, from when and until when.
+#[derive(Debug, Clone, Copy)]
+pub struct Forbidden {
+    pub scope: Family,
+    pub from: Duration,
+    pub until: Duration,
+    /// It received the refusal itself.
+    pub is_own: bool,
 }
 
 /// A message to the checkpoint writer.
@@ -219,7 +229,7 @@ impl World {
             writer_deaths: Deaths::default(),
             loses_reply: None,
             misjudges_before: self.oracle.misjudged_before,
-            has_looked: false,
+            looked_at: None,
             told: Vec::new(),
             node,
         };

@@ -1,6 +1,6 @@
 //! G5, G6, G7, G11 and G12: what is sent and how much, how often runs begin, and that they end.
 
-use super::*;
+use super::{super::process::Forbidden, *};
 use uuid::Uuid;
 
 /// How long permits are reserved for.
@@ -159,19 +159,20 @@ impl World {
             LimitClass::Rate => (Family::Application, retry_after.unwrap_or_default().max(Duration::from_secs(1))),
             LimitClass::Quota | LimitClass::Ceiling => (family, retry_after.unwrap_or(Duration::from_secs(3600))),
         };
-        self.processes[p].told.push((scope, self.now, self.now + wait));
+        self.processes[p].told.push(Forbidden { scope, from: self.now, until: self.now + wait, is_own: true });
     }
 
     /// What a process learns from the notes of others. It may have read its calendar, as `read`, before that jumped.
     pub fn note_found(&mut self, p: usize, found: &SharedLimits, read: DateTime<Utc>) {
-        if std::mem::replace(&mut self.processes[p].has_looked, true) {
+        if self.processes[p].looked_at.replace(self.now).is_some() {
             return;
         }
         let wall = self.shared_wall().max(read);
         for noted in &found.pauses {
             let full = noted.pause.until - noted.noted_at;
             if let Ok(left) = (noted.pause.until - wall).min(full).to_std() {
-                self.processes[p].told.push((noted.pause.scope, self.now, self.now + left));
+                let (scope, until) = (noted.pause.scope, self.now + left);
+                self.processes[p].told.push(Forbidden { scope, from: self.now, until, is_own: false });
             }
         }
     }
@@ -188,13 +189,24 @@ impl World {
             // Others respect it for as long as it lasted when it was noted, wherever the calendar has jumped since.
             let full = pause.until - change.process.seen_at;
             let Ok(left) = (pause.until - wall).min(full).to_std() else { continue };
-            for other in self.processes.iter_mut().filter(|other| other.pid != pid && other.has_looked) {
+            for other in self.processes.iter_mut().filter(|other| other.pid != pid && other.looked_at.is_some()) {
                 let block = match row_of(other.owner).filter(|_| is_disturbed) {
                     Some(row) => (row.held.until - wall).to_std().ok().filter(|_| row.has_block),
                     None => Some(BLOCK).filter(|_| is_disturbed),
                 };
                 let from = now + block.unwrap_or_default().max(ON_ITS_WAY);
-                other.told.push((pause.scope, from, now + left));
+                other.told.push(Forbidden { scope: pause.scope, from, until: now + left, is_own: false });
+            }
+        }
+    }
+
+    /// The calendar jumps. A process that has not looked since a pause was noted only knows that it was not there at the
+    /// last look.
+    pub fn note_jump(&mut self) {
+        for process in &mut self.processes {
+            let Some(looked_at) = process.looked_at else { continue };
+            for told in process.told.iter_mut().filter(|told| !told.is_own) {
+                told.until = told.until.saturating_sub(told.from.saturating_sub(looked_at));
             }
         }
     }
@@ -204,11 +216,9 @@ impl World {
         self.tally.num_requests += 1;
         let process = &mut self.processes[p];
         let pid = process.pid;
-        process.told.retain(|(_, _, until)| now < *until);
-        let stops = |(scope, from, _): &&(Family, Duration, Duration)| {
-            (*scope == family || *scope == Family::Application) && *from <= now
-        };
-        if let Some((scope, _, until)) = process.told.iter().find(stops).copied() {
+        process.told.retain(|told| now < told.until);
+        let stops = |told: &&Forbidden| (told.scope == family || told.scope == Family::Application) && told.from <= now;
+        if let Some(Forbidden { scope, until, .. }) = process.told.iter().find(stops).copied() {
             let left = until - now;
             self.violated(
                 "G5",
