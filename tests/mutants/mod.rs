@@ -279,6 +279,14 @@ pub const MUTANTS: &[Mutant] = &[
         guarantee: "G11",
     },
     Mutant {
+        name: "counts-of-none-prove",
+        file: "run/item_reading.rs",
+        stands: "self.is_unproven |= self.denies_items && self.total.is_some();",
+        instead: "",
+        breaks: "a page that counts fewer items than it shows is accepted",
+        guarantee: "G2",
+    },
+    Mutant {
         name: "single-items-prove",
         file: "run/item_end.rs",
         stands: "_ if is_unproven =>",

@@ -63,7 +63,9 @@ pub fn complete(playlist: &StalePlaylist, reading: Reading, wait: Duration, now:
         Some(listed) if listed != total => {
             (FailureKind::Miscounted, format!("{listed} items are listed, and {total} are there"))
         }
-        _ if is_unproven => (FailureKind::Unsteady, "pages of one item each prove nothing".to_owned()),
+        _ if is_unproven => {
+            (FailureKind::Unsteady, "pages that do not link up, or count differently, prove nothing".to_owned())
+        }
         _ => return PlaylistEnd::Complete { snapshot_id, total, failure: None, healed },
     };
     let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);

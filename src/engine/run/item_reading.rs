@@ -62,8 +62,11 @@ pub struct ItemReading {
     /// Where this run took it up, and the ranges that could not be served since.
     began: u32,
     pub unread: Vec<(u32, u32)>,
-    /// Pages of a single row cannot be linked: the rows need not be complete, nor distinct.
+    /// Pages of a single row cannot be linked, and pages that count differently may be of different versions: the rows
+    /// need not be complete, nor distinct.
     pub is_unproven: bool,
+    /// A page counted fewer rows than it showed.
+    denies_items: bool,
     pub restarts: u32,
     /// Answers without any item although some are counted.
     num_empties: u32,
@@ -92,6 +95,7 @@ impl ItemReading {
             began: committed,
             unread: Vec::new(),
             is_unproven: place.is_some_and(|place| place.is_unproven),
+            denies_items: false,
             restarts: 0,
             num_empties: 0,
             num_pages: 0,
@@ -122,7 +126,8 @@ impl ItemReading {
         (self.planned, self.committed, self.total, self.began) = (0, 0, None, 0);
         self.unread.clear();
         self.unlinked.clear();
-        (self.slack, self.num_hidden, self.is_stuck, self.is_unproven) = (0, 0, false, false);
+        (self.slack, self.num_hidden, self.is_stuck) = (0, 0, false);
+        (self.is_unproven, self.denies_items) = (false, false);
         self.tail.clear();
     }
 
@@ -202,6 +207,9 @@ impl ItemReading {
             return Absorbed::Moved;
         }
         self.total = told.or(self.total);
+        let shown = page.offset + page.cells.len() as u32;
+        self.denies_items |= !page.cells.is_empty() && page.total.is_some_and(|total| total < shown);
+        self.is_unproven |= self.denies_items && self.total.is_some();
         let keys: Vec<Option<SlotKey>> = page.cells.iter().map(key).collect();
         if page.offset == 0 {
             self.head = keys.iter().flatten().cloned().collect();

@@ -125,6 +125,28 @@ fn a_page_from_an_older_copy_repeats_what_has_moved() {
     }
 }
 
+/// Found by the simulation: the first page was of an older version, one of whose rows was hidden.
+#[test]
+fn pages_that_count_fewer_items_than_they_show_prove_nothing() {
+    for (len, denied, total, is_unproven) in [
+        (120, 0..1, 0, true),
+        (120, 1..2, 0, true),
+        (120, 0..0, 0, false),
+        (5, 0..1, 1, true),
+        (5, 0..1, 4, true),
+        // A length of zero is known to be told of playlists that have items.
+        (120, 0..9, 0, false),
+        (5, 0..1, 0, false),
+    ] {
+        let mut answer = |n, offset, limit| {
+            let page = page(&numbers(len), &[], 50, offset, limit);
+            if denied.contains(&(n - 1)) { Page { total: Some(total), ..page } } else { page }
+        };
+        let read = read(len, &mut answer).expect("it ends");
+        assert_eq!((read.items.len() as u32, read.is_unproven), (len, is_unproven), "{len}: {denied:?} {total}");
+    }
+}
+
 #[test]
 fn rows_that_are_counted_and_not_given_are_no_end() {
     let items = numbers(230);
