@@ -58,8 +58,16 @@ pub(super) struct Books {
     /// A comparison with earlier items is open, or a first reading under way.
     pub is_walked: bool,
     pub reading: Reading,
-    /// When it is to be looked at again, because of a reading of which snapshot, by any account.
-    looks: Vec<(DateTime<Utc>, Option<String>)>,
+    /// What the readings of any account have left open.
+    looks: Vec<Look>,
+}
+
+/// A reading after which the items are read once more.
+#[derive(Debug, Clone)]
+struct Look {
+    at: DateTime<Utc>,
+    /// What was read.
+    snapshot_id: Option<String>,
 }
 
 /// Where the items that were read are written.
@@ -197,12 +205,12 @@ impl Reading {
 impl Books {
     /// When the items are read once more, whatever the listing says and whoever left something open.
     pub fn look_again_at(&self) -> Option<DateTime<Utc>> {
-        self.looks.iter().map(|(at, _)| *at).min()
+        self.looks.iter().map(|look| look.at).min()
     }
 
     /// Whether a reading of that snapshot is such a look.
     pub fn looks_again(&self, snapshot_id: Option<&str>) -> bool {
-        self.looks.iter().any(|(_, read)| read.as_deref() == snapshot_id)
+        self.looks.iter().any(|look| look.snapshot_id.as_deref() == snapshot_id)
     }
 
     /// Where consecutive parts of one playlist are written. `is_taken` says that another account writes in place.
@@ -254,15 +262,14 @@ pub(super) async fn load(
         );
         all.select(columns).load(c).await
     })?;
-    type Look = (String, At, Option<String>);
-    let found: Vec<Look> = with_conn!(conn, |c| {
+    let found: Vec<(String, At, Option<String>)> = with_conn!(conn, |c| {
         use playlist_readings::{look_again_at, playlist_id, snapshot_id, table};
         let open = table.filter(playlist_id.eq_any(ids)).filter(look_again_at.is_not_null());
         open.select((playlist_id, look_again_at.assume_not_null(), snapshot_id)).load(c).await
     })?;
-    let mut looks: BTreeMap<String, Vec<(DateTime<Utc>, Option<String>)>> = BTreeMap::new();
+    let mut looks: BTreeMap<String, Vec<Look>> = BTreeMap::new();
     for (playlist, at, snapshot_id) in found {
-        looks.entry(playlist).or_default().push((at.into(), snapshot_id));
+        looks.entry(playlist).or_default().push(Look { at: at.into(), snapshot_id });
     }
     let books = |((id, snapshot_id, held, hidden, generation), walk, reading): Row| {
         let (num_held, num_hidden) = (held.map(to_u32), to_u32(hidden));

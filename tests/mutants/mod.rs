@@ -38,7 +38,7 @@ pub const MUTANTS: &[Mutant] = &[
     // Walks by offset.
     Mutant {
         name: "link-unchecked",
-        file: "run/offset_walk.rs",
+        file: "run/offset_walk/lost_place.rs",
         stands: "matches!(cell, Cell::Slot(slot) if slot.key() == *anchor)) {\n            Some(index) => Link::Holds(index)",
         instead: "matches!(cell, Cell::Slot(_))) {\n            Some(index) => Link::Holds(index)",
         breaks: "pages need not begin with the last slot of the page before",
@@ -394,7 +394,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "pause-of-another-ignored",
         file: "gate/shared/looking.rs",
-        stands: "self.gate.handle_pause_of_another(noted, now, wall);",
+        stands: "self.gate.pauses.handle_noted(noted, age_max, now, wall);",
         instead: "let _ = (noted, wall);",
         breaks: "a process does not respect a pause that another recorded after it started",
         guarantee: "G5",
@@ -418,7 +418,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "pause-forgotten",
         file: "gate/mod.rs",
-        stands: "noted.pauses.iter().for_each(|pause| self.pauses.handle_noted(*pause, now, wall));",
+        stands: "noted.pauses.iter().for_each(|pause| self.pauses.handle_noted(*pause, None, now, wall));",
         instead: "",
         breaks: "a process does not know the pauses that others recorded",
         guarantee: "G5",
@@ -548,17 +548,17 @@ pub const MUTANTS: &[Mutant] = &[
     // Playback.
     Mutant {
         name: "unlinked-page-trusted",
-        file: "playback/mod.rs",
-        stands: "if is_linked || is_stale {",
-        instead: "if is_linked || is_stale || !page.plays().any(|play| known.keys.contains(&play.key())) {",
+        file: "playback/gap.rs",
+        stands: "if is_stale {",
+        instead: "if is_stale || !page.plays().any(|play| known.keys.contains(&play.key())) {",
         breaks: "a page of the history that does not overlap with known plays is no gap",
         guarantee: "G14",
     },
     Mutant {
         name: "late-rows-called-a-gap",
-        file: "playback/mod.rs",
-        stands: "any(|play| known.keys.contains(&play.key()));\n    let is_stale",
-        instead: "any(|play| known.keys.contains(&play.key()) && page.plays().count() < 3);\n    let is_stale",
+        file: "playback/gap.rs",
+        stands: "if is_linked {",
+        instead: "if is_linked && page.plays().count() < 3 {",
         breaks: "a page that overlaps with known plays is called a gap",
         guarantee: "G14",
     },
@@ -732,7 +732,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "future-play-is-newest",
-        file: "playback/mod.rs",
+        file: "playback/gap.rs",
         stands: "let newest_known = known.newest(page.horizon(wall));",
         instead: "let newest_known = known.newest(DateTime::<Utc>::MAX_UTC);",
         breaks: "a play dated in the future makes every later page look stale",
@@ -790,8 +790,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "failure-ends-a-look",
         file: "../model/reading.rs",
-        stands: "if self.fills_only() && !self.has_gaps && !is_held && !is_looked_at {",
-        instead: "if self.fills_only() && !self.has_gaps && !is_held && (!is_looked_at || self.failure.is_some()) {",
+        stands: "if self.fills_only() && !self.has_gaps && !self.is_held && !is_looked_at {",
+        instead: "if self.fills_only() && !self.has_gaps && !self.is_held && (!is_looked_at || self.failure.is_some()) {",
         breaks: "what was left open is never looked for again once a look has failed",
         guarantee: "G11",
     },

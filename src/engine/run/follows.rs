@@ -54,7 +54,8 @@ impl Follows {
             return Follows::More;
         }
         let goes_to = |at: u32| num_rows > 0 && next == Next::Goes { offset: Some(at) };
-        let goes_on = goes_to(reached) || goes_to(offset.saturating_add(asked));
+        let mut ends = [Some(asked), limit].into_iter().flatten();
+        let goes_on = goes_to(reached) || ends.any(|len| goes_to(offset.saturating_add(len)));
         match (total, next) {
             // A page that is full by its own limit and names the next one: the count is wrong.
             (Some(total), _) if total <= reached && limit == Some(num_rows) && goes_to(reached) => {
@@ -107,6 +108,7 @@ mod tests {
             (20, Some(230), Some(20), at(120), Capped(20)),
             (20, Some(230), Some(20), Next::Unsaid, Capped(20)),
             (19, Some(230), Some(20), at(120), Capped(20)),
+            (19, Some(119), Some(20), at(120), Doubtful),
             (20, Some(230), Some(50), at(120), Capped(20)),
             (20, Some(230), None, at(120), Capped(20)),
             (49, Some(230), Some(50), at(150), Hidden(1)),

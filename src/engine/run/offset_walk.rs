@@ -69,6 +69,9 @@ pub struct OffsetWalk {
     total_max: Option<u32>,
     /// What was counted when the place was last proven.
     total_proven: Option<u32>,
+    /// The total has fallen, or risen, while the place stayed the same.
+    has_fallen: bool,
+    has_risen: bool,
     /// The furthest place that was lost, and how often in a row no further one was reached.
     lost_at: u32,
     num_lost: u32,
@@ -135,6 +138,8 @@ impl OffsetWalk {
             verified: false,
             hole: false,
             ended: false,
+            has_fallen: false,
+            has_risen: false,
             lost_at: 0,
             num_lost: 0,
             num_leaps: 0,
@@ -214,6 +219,7 @@ impl OffsetWalk {
         if self.gathered.slots.is_empty() && !finishes {
             return None;
         }
+        self.tip.walk.found.has_hole |= self.ended && self.has_fallen && !self.has_risen;
         let gathered = std::mem::take(&mut self.gathered);
         let offset_from = if gathered.slots.is_empty() { self.tip.offset } else { gathered.offset_from };
         Some(WalkBatch {
@@ -291,6 +297,7 @@ impl OffsetWalk {
                     0
                 }
                 (true, Link::Holds(index)) => {
+                    self.note_place_kept();
                     self.tip.walk.found.has_hole |= index > 0;
                     self.tip.walk.found.has_short |= index > 0;
                     // Hidden rows, counted but not given, fit into the total. Otherwise this is not the page that was
@@ -322,20 +329,6 @@ impl OffsetWalk {
                     self.plan(self.legs_per_batch - 1);
                 }
             }
-        }
-    }
-
-    fn link(&self, assembly: &Assembly) -> Link {
-        let Some(anchor) = self.tip.walk.place.anchors.last().filter(|_| !self.tip.walk.place.unlinked) else {
-            return Link::Unverifiable;
-        };
-        // After a short page the slot may stand further on, by as many places as rows were missing there.
-        let num_short = if assembly.offset + 1 == self.tip.offset { self.tip.walk.place.num_short as usize } else { 0 };
-        let mut first = assembly.cells.iter().take(num_short + 1);
-        match first.position(|cell| matches!(cell, Cell::Slot(slot) if slot.key() == *anchor)) {
-            Some(index) => Link::Holds(index),
-            None if matches!(assembly.cells.first(), Some(Cell::Gap { .. })) => Link::Unserved,
-            None => Link::Broken,
         }
     }
 }

@@ -134,9 +134,10 @@ fn pages_that_count_fewer_items_than_they_show_prove_nothing() {
         (120, 0..0, 0, false),
         (5, 0..1, 1, true),
         (5, 0..1, 4, true),
+        (5, 0..1, 0, true),
         // A length of zero is known to be told of playlists that have items.
         (120, 0..9, 0, false),
-        (5, 0..1, 0, false),
+        (5, 0..9, 0, false),
     ] {
         let mut answer = |n, offset, limit| {
             let page = page(&numbers(len), &[], 50, offset, limit);

@@ -1,7 +1,7 @@
 //! What a walk does when its place has moved: it looks for its anchors, continues from them, reads on without proof, or
 //! begins again.
 
-use super::{LEAPS_MAX, LOST_MAX, Mode, OffsetWalk, REWINDS_MAX, TORN_MAX};
+use super::{LEAPS_MAX, LOST_MAX, Link, Mode, OffsetWalk, REWINDS_MAX, TORN_MAX};
 use crate::{
     engine::run::{
         assembly::{Assembly, Cell},
@@ -11,6 +11,21 @@ use crate::{
 };
 
 impl OffsetWalk {
+    /// Where the slot before the place stands in a page.
+    pub(super) fn link(&self, assembly: &Assembly) -> Link {
+        let Some(anchor) = self.tip.walk.place.anchors.last().filter(|_| !self.tip.walk.place.unlinked) else {
+            return Link::Unverifiable;
+        };
+        // After a short page the slot may stand further on, by as many places as rows were missing there.
+        let num_short = if assembly.offset + 1 == self.tip.offset { self.tip.walk.place.num_short as usize } else { 0 };
+        let mut first = assembly.cells.iter().take(num_short + 1);
+        match first.position(|cell| matches!(cell, Cell::Slot(slot) if slot.key() == *anchor)) {
+            Some(index) => Link::Holds(index),
+            None if matches!(assembly.cells.first(), Some(Cell::Gap { .. })) => Link::Unserved,
+            None => Link::Broken,
+        }
+    }
+
     /// The pieces of a page are from two moments: what moved between them is in neither.
     pub(super) fn read_again(&mut self) {
         self.legs.clear();
@@ -83,6 +98,14 @@ impl OffsetWalk {
             self.tip.walk.place.num_short = 0;
             self.absorb(assembly, index + 1);
         }
+    }
+
+    /// Something was removed that does not stand before the place, or a page before it was filled up from behind. A
+    /// total that alternates says nothing.
+    pub(super) fn note_place_kept(&mut self) {
+        let (before, now) = (self.total_proven, self.tip.total);
+        self.has_fallen |= now < before;
+        self.has_risen |= before.is_some() && now > before;
     }
 
     /// Whether the total accounts for the slots by which the place has moved. If not, a page may have left out a row
