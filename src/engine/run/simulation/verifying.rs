@@ -210,6 +210,29 @@ fn a_removal_behind_a_row_that_says_nothing_is_found() {
     assert_eq!(world.requests - requests, 1, "and the count agrees again");
 }
 
+/// Found by the simulation: its row, now at the head, passed for one that stands for nothing.
+#[test]
+fn an_item_that_is_saved_again_while_its_row_says_nothing_is_not_marked_by_one_run() {
+    let mut world = synced(EntityType::Tracks, 30);
+    serve(&mut world, WEEK, |_, _| ());
+    world.unread.extend(world.library[12].id.clone());
+    world.remove(12);
+    world.save_again();
+    let has_missed = |world: &World| {
+        let checkpoint = world.database.incremental.as_ref();
+        checkpoint.is_some_and(|checkpoint| checkpoint.walk.memory.missed.is_some())
+    };
+    for _ in 0..3 * WEEK {
+        if !has_missed(&world) {
+            serve(&mut world, 1, |_, _| ());
+        }
+    }
+    assert!(has_missed(&world) && world.num_removed() == 0, "one run proves nothing");
+    world.unread.clear();
+    serve(&mut world, 1, |_, _| ());
+    world.check_equal();
+}
+
 #[test]
 fn verifying_at_once_is_a_walk_and_finds_what_a_count_cannot_reveal() {
     for entity in saved() {
