@@ -73,7 +73,7 @@ struct Candidate {
     reading: Option<Reading>,
     gaps: Vec<(u32, u32)>,
     look_again_at: Option<DateTime<Utc>>,
-    /// Removals of its items wait for a second look by this account.
+    /// This account has missed items that a second look has to confirm as removed.
     is_held: bool,
 }
 

@@ -206,7 +206,7 @@ pub(super) async fn release_departed(
     Ok(())
 }
 
-/// Playlists of which an account holds items.
+/// Playlists with items that are held for an account.
 pub(super) async fn playlists_with_held(conn: &mut Conn, account: AccountId) -> Result<HashSet<String>, StoreError> {
     let held: Vec<String> = with_conn!(conn, |c| {
         use held_removals::{account_id, playlist_id, table};

@@ -79,7 +79,7 @@ pub(super) async fn judge(
     let compared = versions::compare(conn, playlist, after).await?;
     let rule = commit.effects.item_removals;
     if compared.is_believed(rule, hidden) {
-        // It shows whatever is held here, whoever missed it.
+        // It contains the items that are held, whichever account missed them.
         held::release_items(conn, playlist).await?;
         let (is_uncounted, contradicts) = (compared.is_uncounted(), compared.contradicts());
         return Ok(if compared.is_same { Verdict::Unchanged } else { Verdict::Believed { is_uncounted, contradicts } });

@@ -255,7 +255,7 @@ async fn record_gaps(conn: &mut Conn, commit: &PlaysCommit, now: At) -> Result<(
     let shown = commit.page.oldest().zip(commit.page.newest());
     if let Some((oldest, newest)) = shown.filter(|_| commit.gap.is_none()) {
         let (oldest, newest) = (At::from(oldest), At::from(newest));
-        // Even an older copy shows what lies between two of its rows.
+        // Even an older copy is complete between two of its rows.
         with_conn!(conn, |c| {
             let reached = table.filter(account_id.eq(account)).filter(played_after.ge(oldest));
             let shown = reached.filter(played_before.le(newest).or(is_current.into_sql::<Bool>()));

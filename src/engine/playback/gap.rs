@@ -4,8 +4,9 @@ use super::CLOCK_MARGIN;
 use crate::model::{KnownPlays, PlayGap, PlaysPage};
 use chrono::{DateTime, Utc};
 
-/// A page whose oldest play is new, while older ones are known. Usually none of its rows is known; otherwise late rows
-/// are at its end, and there may be more beyond.
+/// The plays that may be missing before a page: those after the newest known one, if the page does not contain it, or
+/// those before its oldest row, if that is new although older plays are known. Then late rows are at its end, and there
+/// may be more beyond.
 pub(super) fn gap(
     page: &PlaysPage,
     known: &KnownPlays,

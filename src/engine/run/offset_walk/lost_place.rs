@@ -1,5 +1,5 @@
-//! What a walk does when its place has moved: it looks for its anchors, continues from them, reads on without proof, or
-//! begins again.
+//! Whether a page shows the place of a walk, and what the walk does when the place has moved: it looks for its anchors,
+//! continues from them, reads on without proof, or begins again.
 
 use super::{LEAPS_MAX, LOST_MAX, Link, Mode, OffsetWalk, REWINDS_MAX, TORN_MAX};
 use crate::{
